@@ -1,0 +1,168 @@
+"""Requests that are answered at once over core NATS (one queue group per service).
+
+Every answer is a `Reply`: exactly one of `value` and `problem`.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.fixes import Category, Decision, Related, Signals, Source
+
+CONFIDENCE = "scoring.confidence"
+ANALYZE = "patterns.analyze"
+CORRECT = "patterns.fixes.correct"
+LEARNING_CREATE = "patterns.learnings.create"
+LEARNING_UPDATE = "patterns.learnings.update"
+LEARNING_DELETE = "patterns.learnings.delete"
+COLLABORATION_OPEN = "patterns.collaborations.open"
+COLLABORATION_JOIN = "patterns.collaborations.join"
+COLLABORATION_PROPOSE = "patterns.collaborations.propose"
+COLLABORATION_VOTE = "patterns.collaborations.vote"
+
+LearningStatus = Literal["active", "held", "superseded"]
+CollaborationType = Literal["review", "debug", "design", "incident"]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a command was refused, in the words of the HTTP answer that will carry it."""
+
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    problem: Problem | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A fix to score without storing it, with history as of now."""
+
+    agent_id: str
+    repository: str
+    author: str | None = None
+    fix_type: str | None = None
+    signals: Signals | None = None
+    diff: str | None = None
+    features: dict[str, float] | None = None
+    explain: bool = False
+
+
+class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+    """`effect` is in log-odds before calibration; `value` is null where the feature is unknown."""
+
+    feature: str
+    value: float | None
+    effect: float
+
+
+class Confidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    confidence: float
+    source: Source
+    degraded: bool
+    model_version: str | None
+    evidence: int | None
+    low_evidence: bool | None
+    decision: Decision
+    cached: bool = False
+
+
+class ExplainedConfidence(Confidence, frozen=True, kw_only=True):
+    base_value: float
+    contributions: tuple[Contribution, ...]
+
+
+class ToAnalyze(msgspec.Struct, frozen=True, kw_only=True):
+    diff: str
+    title: str | None = None
+    repository: str | None = None
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+    """`novelty` is 1 - the similarity to the nearest known pattern; null when there is none to compare with."""
+
+    category: Category
+    category_confidence: float
+    categories: dict[str, float]
+    security_rank: float
+    is_new: bool
+    novelty: float | None
+    pattern_id: UUID | None
+    duplicate_of: UUID | None
+    related: tuple[Related, ...]
+    languages: dict[str, int]
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    command_id: UUID
+    fix_id: UUID
+    category: Literal["bug-fix", "performance", "security", "refactor"]
+    principal: str
+
+
+class LearningCreate(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    principal: str
+    agent_id: str
+    title: str
+    body: str
+    agent_domains: tuple[str, ...] = ()
+    category: Category | None = None
+    pattern_id: UUID | None = None
+
+
+class LearningUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    command_id: UUID
+    id: UUID
+    principal: str
+    changes: dict[str, Any]
+    # The version the caller has seen (`If-Match`); null skips the check.
+    version: int | None = None
+
+
+class LearningDelete(msgspec.Struct, frozen=True, kw_only=True):
+    command_id: UUID
+    id: UUID
+    principal: str
+    version: int | None = None
+
+
+class CollaborationOpen(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    principal: str
+    agent_id: str
+    title: str
+    collaboration_type: CollaborationType
+    quorum: int
+    margin: int
+    deadline: datetime
+
+
+class CollaborationJoin(msgspec.Struct, frozen=True, kw_only=True):
+    command_id: UUID
+    id: UUID
+    principal: str
+    agent_id: str
+
+
+class SolutionPropose(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    collaboration_id: UUID
+    principal: str
+    agent_id: str
+    title: str
+    body: str
+
+
+class SolutionVote(msgspec.Struct, frozen=True, kw_only=True):
+    command_id: UUID
+    collaboration_id: UUID
+    solution_id: UUID
+    principal: str
+    value: Literal[1, -1]
+    reason: str | None = None

@@ -1,0 +1,54 @@
+"""Settings come from the environment alone, read once in `__main__`, typed and with units in their names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+S = TypeVar("S", bound="Settings")
+
+
+class SettingsError(ValueError):
+    """Says which variable is wrong and what it should hold."""
+
+
+def env(name: str, default: Any = None) -> Any:
+    """A field read from the variable `name`; without a default the variable is required."""
+    if default is None:
+        return field(metadata={"env": name})
+    return field(default=default, metadata={"env": name})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every process needs to know. URLs may carry passwords: they are never printed."""
+
+    nats_url: str = env("PRECEDENT_NATS_URL")
+    database_url: str = env("PRECEDENT_DATABASE_URL")
+    redis_url: str = env("PRECEDENT_REDIS_URL")
+    port: int = env("PRECEDENT_PORT", 8080)
+    host: str = env("PRECEDENT_HOST", "127.0.0.1")
+    log_level: str = env("PRECEDENT_LOG_LEVEL", "INFO")
+    log_format: str = env("PRECEDENT_LOG_FORMAT", "json")
+    otlp_endpoint: str = env("PRECEDENT_OTLP_ENDPOINT", "")
+    pool_size: int = env("PRECEDENT_POOL_SIZE", 8)
+    statement_timeout_seconds: float = env("PRECEDENT_STATEMENT_TIMEOUT_SECONDS", 30.0)
+    drain_seconds: float = env("PRECEDENT_DRAIN_SECONDS", 15.0)
+
+    @classmethod
+    def read(cls: type[S], environ: Mapping[str, str]) -> S:
+        """Raises `SettingsError` for a variable that is missing or does not parse."""
+        values = {}
+        for f in fields(cls):
+            name = f.metadata["env"]
+            if environ.get(name):
+                values[f.name] = _parse(f.type, name, environ[name])
+            elif f.default is f.default_factory:  # both are MISSING: the field is required
+                raise SettingsError(f"{name}: required, but not set")
+        return cls(**values)
+
+
+def _parse(kind: Any, name: str, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise SettingsError(f"{name}: {text!r} is not a {kind.__name__}") from None
