@@ -1,7 +1,7 @@
 """Settings come from the environment alone, read once in `__main__`, typed and with units in their names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 S = TypeVar("S", bound="Settings")
@@ -42,7 +42,7 @@ class Settings:
             name = f.metadata["env"]
             if environ.get(name):
                 values[f.name] = _parse(f.type, name, environ[name])
-            elif f.default is f.default_factory:  # both are MISSING: the field is required
+            elif f.default is MISSING:
                 raise SettingsError(f"{name}: required, but not set")
         return cls(**values)
 
