@@ -1,0 +1,95 @@
+"""A trained model as it is stored: one JSON document, numbers and text only, named by its sha256.
+
+JSON because a model file comes from a store that others may write to: nothing in it is ever executed.
+"""
+
+import hashlib
+import itertools
+from bisect import bisect_right
+from typing import Literal
+
+import msgspec
+from nats.js import JetStreamContext
+from nats.js.errors import ObjectNotFoundError
+
+from shared.topology import MODELS_BUCKET
+
+MAX_BYTES = 64 << 20
+
+
+class ArtefactError(ValueError):
+    """The artefact is not what its name or its feature set promises; it is not served."""
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """Monotone map from the raw probability to a calibrated one: straight lines between `(x, y)`, flat outside."""
+
+    method: Literal["isotonic", "platt", "base_rate"]
+    x: list[float]
+    y: list[float]
+
+    def __call__(self, raw: float) -> float:
+        x, y = self.x, self.y
+        at = bisect_right(x, raw)
+        if at == 0:
+            return y[0]
+        if at == len(x):
+            return y[-1]
+        share = (raw - x[at - 1]) / (x[at] - x[at - 1])
+        return y[at - 1] + share * (y[at] - y[at - 1])
+
+
+class Artefact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`booster` is LightGBM's text format; `features` are its columns, in order."""
+
+    format: Literal[1] = 1
+    kind: Literal["confidence", "category"]
+    feature_set: str
+    features: list[str]
+    booster: str
+    calibration: Calibration
+
+
+def encode(artefact: Artefact) -> tuple[str, bytes]:
+    """(sha256, bytes)."""
+    data = msgspec.json.encode(artefact)
+    return hashlib.sha256(data).hexdigest(), data
+
+
+def decode(data: bytes, *, sha256: str) -> Artefact:
+    """Raises `ArtefactError`."""
+    if len(data) > MAX_BYTES:
+        raise ArtefactError(f"{len(data)} bytes: an artefact has at most {MAX_BYTES}")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ArtefactError(f"sha256 differs from the registry's {sha256}")
+    try:
+        artefact = msgspec.json.decode(data, type=Artefact)
+    except msgspec.MsgspecError as error:
+        raise ArtefactError(f"not an artefact: {error}") from error
+    _check(artefact.calibration)
+    return artefact
+
+
+def _check(calibration: Calibration) -> None:
+    x, y = calibration.x, calibration.y
+    if not x or len(x) != len(y):
+        raise ArtefactError("calibration: x and y must have the same length, at least 1")
+    if any(b <= a for a, b in itertools.pairwise(x)) or any(b < a for a, b in itertools.pairwise(y)):
+        raise ArtefactError("calibration: x must rise and y must not fall")
+    if not all(0.0 <= value <= 1.0 for value in (*x, *y)):
+        raise ArtefactError("calibration: every number lies in [0, 1]")
+
+
+async def store(js: JetStreamContext, sha256: str, data: bytes) -> None:
+    bucket = await js.object_store(MODELS_BUCKET)
+    await bucket.put(sha256, data)
+
+
+async def fetch(js: JetStreamContext, sha256: str) -> Artefact:
+    """Raises `ArtefactError` when the artefact is missing or not what its name says."""
+    bucket = await js.object_store(MODELS_BUCKET)
+    try:
+        found = await bucket.get(sha256)
+    except ObjectNotFoundError:
+        raise ArtefactError(f"no artefact {sha256} in the bucket {MODELS_BUCKET}") from None
+    return decode(found.data or b"", sha256=sha256)

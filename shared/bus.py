@@ -1,0 +1,112 @@
+"""The connection to NATS: one FastStream broker a process, and publishing that waits for the disk."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import nats
+from faststream import AckPolicy
+from faststream.nats import NatsBroker, NatsMessage, PullSub
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from shared.contracts.envelope import Envelope, Event, seal
+from shared.settings import Settings
+from shared.telemetry import trace_headers
+from shared.topology import MAX_PAYLOAD_BYTES, work
+
+# A publish in flight when NATS dies gets no early error; the same Nats-Msg-Id makes a retry harmless.
+PUBLISH_SECONDS = 2.0
+PUBLISH_ATTEMPTS = 3
+BATCH_SIZE = 64
+# Short timeouts are worse than long ones: a message that meets the gap between two pulls waits. See PullSub.
+PULL_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+async def raw(message: NatsMessage) -> Msg:
+    """The decoder of every subscriber: handlers get NATS's own message and decode it once, with msgspec."""
+    decoded: Msg = message.raw_message
+    return decoded
+
+
+class Bus:
+    """What a service hears and says. `broker` takes the subscribers; `nc` and `js` are valid once opened."""
+
+    nc: Client
+    js: JetStreamContext
+
+    def __init__(self, settings: Settings, service: str) -> None:
+        self.service = service
+        self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
+        self.broker = NatsBroker(
+            settings.nats_url,
+            name=f"precedent-{service}",
+            # Anything else closes the client after a minute's outage, and FastStream then spins for ever.
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            reconnected_cb=self._reconnected,
+            graceful_timeout=settings.drain_seconds,
+            decoder=raw,
+            apply_types=False,
+            logger=logging.getLogger("faststream"),
+            log_level=logging.DEBUG,
+        )
+
+    async def _reconnected(self) -> None:
+        log.info("NATS is back")
+        for callback in self.on_reconnect:
+            await callback()
+
+    async def open(self) -> None:
+        """Raises while NATS is away, or when it would refuse our largest message."""
+        self.nc = await self.broker.connect()
+        self.js = self.nc.jetstream()
+        if self.nc.max_payload < MAX_PAYLOAD_BYTES:
+            raise RuntimeError(f"NATS allows {self.nc.max_payload} bytes a message; set max_payload to 8MB")
+        await self.js.stream_info("FIXES")
+
+    @property
+    def connected(self) -> bool:
+        return hasattr(self, "nc") and self.nc.is_connected
+
+    def seal(self, event: Event) -> Envelope:
+        return seal(event, source=self.service, now=datetime.now(UTC), trace=trace_headers())
+
+    async def publish(self, event: Event) -> None:
+        await self.send(self.seal(event))
+
+    async def send(self, envelope: Envelope) -> None:
+        """Returns when JetStream has the message on disk. Raises the last error after `PUBLISH_ATTEMPTS`."""
+        for attempt in range(1, PUBLISH_ATTEMPTS + 1):
+            try:
+                await self.js.publish(
+                    envelope.subject, envelope.payload, timeout=PUBLISH_SECONDS, headers=dict(envelope.headers)
+                )
+                return
+            except (nats.errors.TimeoutError, nats.errors.NoRespondersError, nats.js.errors.NoStreamResponseError):
+                if attempt == PUBLISH_ATTEMPTS:
+                    raise
+
+    def hear_work(self, subject: str) -> Any:
+        """Decorator: this handler takes its share of the durable consumer's messages, one call a message."""
+        item = work(self.service, subject)
+        return self.broker.subscriber(
+            subject,
+            durable=item.durable,
+            stream=item.stream,
+            pull_sub=PullSub(batch_size=BATCH_SIZE, timeout=PULL_SECONDS),
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            no_reply=True,
+        )
+
+    def hear_all(self, subject: str) -> Any:
+        """Decorator: every replica hears this, at most once; read the present state at start and reconnect."""
+        return self.broker.subscriber(subject, ack_policy=AckPolicy.ACK_FIRST, no_reply=True)
+
+    def answer(self, subject: str) -> Any:
+        """Decorator: one replica of the service answers this request."""
+        return self.broker.subscriber(subject, queue=self.service, ack_policy=AckPolicy.ACK_FIRST)

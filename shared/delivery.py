@@ -1,0 +1,142 @@
+"""What happens to a message around its handler: hold, retry, give up, and say so.
+
+Every JetStream handler goes through `Delivery.of`; it lets nothing but FastStream's own two verdicts out,
+because any other exception would be redelivered at once, and burn every try in milliseconds.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from faststream.exceptions import NackMessage, RejectMessage
+from nats.aio.msg import Msg
+from prometheus_client import CollectorRegistry, Counter
+
+from shared.bus import Bus
+from shared.contracts.envelope import Envelope, Event, unseal
+from shared.database import Database
+from shared.errors import PermanentError
+from shared.ids import derived_id
+from shared.telemetry import BusMetrics, span
+from shared.topology import ACK_WAIT_SECONDS
+
+TRIES = 6
+# Deliveries without a verdict: the worker dies on this message each time.
+CRASH_LOOP = 50
+MAX_DELAY_SECONDS = 30.0
+HOLD_SECONDS = 0.5
+
+E = TypeVar("E", bound=Event)
+Handler = Callable[[E, Msg], Awaitable[None]]
+OnDead = Callable[[Msg, str], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+def delay_seconds(delivered: int) -> float:
+    """0.4, 0.8, 1.6 … 30 s."""
+    return float(min(0.2 * 2**delivered, MAX_DELAY_SECONDS))
+
+
+class Delivery:
+    def __init__(self, bus: Bus, database: Database, metrics: BusMetrics, registry: CollectorRegistry) -> None:
+        self._bus = bus
+        self._database = database
+        self._metrics = metrics
+        self._dead_letters = Counter("dead_letters", "Messages given up.", ("service", "subject"), registry=registry)
+        self.draining = asyncio.Event()
+
+    def of(self, cls: type[E], handle: Handler[E], on_dead: OnDead | None = None) -> Callable[[Msg], Awaitable[None]]:
+        """Wraps `handle`. `on_dead(message, reason)` runs before the message is put into DEAD."""
+
+        async def delivered(message: Msg) -> None:
+            started = time.perf_counter()
+            result = "error"
+            try:
+                with span(f"process {message.subject}", message.headers, **{"messaging.system": "nats"}):
+                    result = await self._decide(message, cls, handle, on_dead)
+            except NackMessage:
+                result = "retry"
+                raise
+            except RejectMessage:
+                result = "dead"
+                raise
+            finally:
+                self._metrics.handled.labels(message.subject, result).observe(time.perf_counter() - started)
+
+        return delivered
+
+    async def _decide(self, message: Msg, cls: type[E], handle: Handler[E], on_dead: OnDead | None) -> str:
+        tries = message.metadata.num_delivered
+        try:
+            if tries > CRASH_LOOP:
+                raise PermanentError(f"delivered {tries} times without a verdict: the worker dies on it")
+            await self._held(message, handle, unseal(cls, message.data))
+        except (msgspec.MsgspecError, PermanentError) as error:
+            await self._bury(message, str(error), on_dead)
+        except NackMessage:
+            raise
+        except Exception as error:
+            log.exception("%s failed, try %d of %d", message.subject, tries, TRIES)
+            if tries >= TRIES:
+                await self._bury(message, f"{type(error).__name__}: {error}", on_dead)
+            raise NackMessage(delay=delay_seconds(tries)) from error
+        return "ok"
+
+    async def _held(self, message: Msg, handle: Handler[E], event: E) -> None:
+        """Tries until it succeeds or fails for a reason of its own: an outage of a store is waited out, not counted."""
+        while True:
+            try:
+                return await handle(event, message)
+            except (msgspec.MsgspecError, PermanentError):
+                raise
+            except Exception:
+                if await self._stores_up():
+                    raise
+            await self._wait_for_stores(message)
+
+    async def _stores_up(self) -> bool:
+        return self._bus.connected and await self._database.alive()
+
+    async def _wait_for_stores(self, message: Msg) -> None:
+        log.warning("%s waits: Postgres or NATS is away", message.subject)
+        touched = time.monotonic()
+        while not await self._stores_up():
+            if self.draining.is_set():
+                raise NackMessage(delay=0)
+            if time.monotonic() - touched > ACK_WAIT_SECONDS / 3 and self._bus.connected:
+                await message.in_progress()
+                touched = time.monotonic()
+            await asyncio.sleep(HOLD_SECONDS)
+
+    async def _bury(self, message: Msg, reason: str, on_dead: OnDead | None) -> None:
+        """Copies the message to DEAD and only then lets go of it."""
+        log.error("%s gives up: %s", message.subject, reason)
+        try:
+            if on_dead is not None:
+                await on_dead(message, reason)
+            await self._bus.send(dead_letter(self._bus.service, message, reason))
+        except Exception as error:
+            raise NackMessage(delay=MAX_DELAY_SECONDS) from error
+        self._dead_letters.labels(self._bus.service, message.subject).inc()
+        raise RejectMessage
+
+
+def dead_letter(service: str, message: Msg, reason: str) -> Envelope:
+    headers = dict(message.headers or {})
+    cause = headers.get("ce-id") or f"{message.metadata.stream}-{message.metadata.sequence.stream}"
+    headers |= {
+        "Nats-Msg-Id": f"{service}-{cause}-{message.metadata.num_delivered}",
+        # A header is one line of ASCII.
+        "precedent-reason": " ".join(reason.split())[:500].encode("ascii", "replace").decode(),
+        "precedent-subject": message.subject,
+    }
+    return Envelope(
+        subject=f"dead.{service}.{message.subject}",
+        event_id=derived_id("dead", service, cause),
+        headers=headers,
+        payload=message.data,
+    )

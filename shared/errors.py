@@ -1,0 +1,15 @@
+"""Errors that decide what happens to a message or a command."""
+
+from shared.contracts.commands import Problem
+
+
+class PermanentError(Exception):
+    """This message can never succeed: it goes to DEAD at once, with this sentence as the reason."""
+
+
+class CommandRefused(Exception):  # noqa: N818 - an answer, not a failure
+    """The command is understood and declined; `problem` is what the caller reads."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem

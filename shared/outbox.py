@@ -1,0 +1,113 @@
+"""Effect, inbox and outbox in one transaction; publish right after the commit; a relay for what a crash left.
+
+The functions take the schema because each worker has its own `inbox` and `outbox`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+import nats
+
+from shared.bus import Bus
+from shared.contracts.envelope import Envelope
+from shared.database import Connection, Database
+
+RELAY_SECONDS = 1.0
+# Older than this and still there: whoever wrote it is gone.
+LEFT_BEHIND_SECONDS = 10
+RELAY_BATCH = 256
+# Longer than the streams keep anything, so an event can never come back unrecognised.
+INBOX_DAYS = 8
+CLEAN_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+async def take(connection: Connection, schema: str, event_ids: Sequence[UUID]) -> set[UUID]:
+    """Marks the events as seen; returns those that are new."""
+    rows = await connection.fetch(
+        f"insert into {schema}.inbox (event_id) select unnest($1::uuid[]) on conflict do nothing returning event_id",
+        sorted(set(event_ids)),
+    )
+    return {row["event_id"] for row in rows}
+
+
+async def put(connection: Connection, schema: str, envelopes: Sequence[Envelope]) -> None:
+    """Stores what must be published if, and only if, the transaction commits."""
+    if not envelopes:
+        return
+    await connection.execute(
+        f"insert into {schema}.outbox (event_id, subject, headers, payload) "
+        "select * from unnest($1::uuid[], $2::text[], $3::jsonb[], $4::bytea[]) on conflict do nothing",
+        [e.event_id for e in envelopes],
+        [e.subject for e in envelopes],
+        [e.headers for e in envelopes],
+        [e.payload for e in envelopes],
+    )
+
+
+class Outbox:
+    """Publishes what was committed, and forgets it in batches."""
+
+    def __init__(self, bus: Bus, database: Database, schema: str) -> None:
+        self._bus = bus
+        self._database = database
+        self._schema = schema
+        self._published: list[UUID] = []
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> None:
+        """After the commit, before the acknowledgement. Raises when JetStream did not take one of them."""
+        await asyncio.gather(*(self._bus.send(e) for e in envelopes))
+        self._published.extend(e.event_id for e in envelopes)
+
+    async def relay(self) -> None:
+        """Runs until cancelled."""
+        cleaned = 0.0
+        while True:
+            await asyncio.sleep(RELAY_SECONDS)
+            try:
+                await self.forget_published()
+                await self._publish_left_behind()
+                now = asyncio.get_running_loop().time()
+                if now - cleaned > CLEAN_SECONDS:
+                    cleaned = now
+                    await self._clean_inbox()
+            except Exception as error:
+                if not isinstance(error, nats.errors.Error | OSError | TimeoutError) and await self._database.alive():
+                    log.exception("the outbox relay of %s failed; it tries again", self._schema)
+
+    async def forget_published(self) -> None:
+        if not self._published:
+            return
+        done, self._published = self._published, []
+        try:
+            await self._database.pool.execute(
+                f"delete from {self._schema}.outbox where event_id = any($1::uuid[])", sorted(done)
+            )
+        except Exception:
+            self._published.extend(done)
+            raise
+
+    async def _publish_left_behind(self) -> None:
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(
+                f"select event_id, subject, headers, payload from {self._schema}.outbox "
+                "where created_at < now() - make_interval(secs => $1) "
+                "order by created_at limit $2 for update skip locked",
+                LEFT_BEHIND_SECONDS,
+                RELAY_BATCH,
+            )
+            if not rows:
+                return
+            log.info("publishing %d events that were committed but not sent", len(rows))
+            await asyncio.gather(*(self._bus.send(Envelope(**dict(row))) for row in rows))
+            await connection.execute(
+                f"delete from {self._schema}.outbox where event_id = any($1::uuid[])", [r["event_id"] for r in rows]
+            )
+
+    async def _clean_inbox(self) -> None:
+        await self._database.pool.execute(
+            f"delete from {self._schema}.inbox where received_at < now() - make_interval(days => $1)", INBOX_DAYS
+        )

@@ -1,0 +1,82 @@
+"""Traces by OpenTelemetry; metrics declared once with prometheus-client and sent out both ways.
+
+Nothing leaves the process unless `PRECEDENT_OTLP_ENDPOINT` is set; `/metrics` always answers.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+# From half a millisecond, a fast handler, to ten seconds, a slow training step.
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+LAG_INTERVAL_SECONDS = 0.5
+
+_tracer = trace.get_tracer("precedent")
+
+
+def new_registry() -> CollectorRegistry:
+    """One registry an app, so that two apps in one process do not collide. Carries `process_*`."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class BusMetrics:
+    """What every service that hears the bus counts. Labels are closed sets: subjects and results, never ids."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.handled = Histogram(
+            "bus_handler_duration_seconds",
+            "Time from delivery to acknowledgement.",
+            ("subject", "result"),
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self.lag = Gauge("bus_consumer_lag", "Messages not yet delivered.", ("consumer",), registry=registry)
+        self.loop_lag = Gauge("event_loop_lag_seconds", "How late the event loop woke up.", registry=registry)
+        self.pool = Gauge("db_pool_connections", "Connections to Postgres.", ("state",), registry=registry)
+
+
+def set_up_traces(service: str, endpoint: str) -> None:
+    """Sends spans to `endpoint` (OTLP over HTTP); without one, trace ids still travel but nothing is exported."""
+    provider = TracerProvider(resource=Resource.create({"service.name": f"precedent-{service}"}))
+    if endpoint:
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
+    trace.set_tracer_provider(provider)
+
+
+def trace_headers() -> dict[str, str]:
+    """W3C `traceparent` of the current span, for the headers of a message."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier
+
+
+@contextmanager
+def span(name: str, headers: dict[str, str] | None = None, **attributes: Any) -> Iterator[trace.Span]:
+    """A span that continues the trace of `headers`, where there is one."""
+    parent = propagate.extract(headers or {})
+    with _tracer.start_as_current_span(name, context=parent, attributes=attributes) as current:
+        yield current
+
+
+async def watch_loop(gauge: Gauge) -> None:
+    """Runs until cancelled."""
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(LAG_INTERVAL_SECONDS)
+        gauge.set(max(0.0, time.perf_counter() - before - LAG_INTERVAL_SECONDS))
