@@ -7,5 +7,33 @@ export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 UV := .venv/bin/uv
 
+# What somebody set for other projects has no say in where and what this one installs.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
+unexport PIP_DRY_RUN PIP_PREFIX PIP_PYTHON PIP_REQUIRE_HASHES PIP_ROOT PIP_TARGET PIP_USER
+unexport UV_ENV_FILE UV_LOCKED UV_MANAGED_PYTHON UV_NO_BINARY UV_NO_BUILD UV_NO_DEV UV_NO_EDITABLE UV_NO_GROUP
+unexport UV_NO_INSTALL_LOCAL UV_NO_INSTALL_PROJECT UV_NO_SYNC UV_PROJECT UV_PROJECT_ENVIRONMENT UV_PYTHON
+unexport UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/.run.stamp ## start the whole system on this machine, until Ctrl-C
+	@exec .venv/bin/python -m deploy.local --parent $$PPID
+
+# `make .venv/.dev.stamp` installs the group `dev`, and so on. Inexact: one group never removes what another brought.
+.venv/.%.stamp: pyproject.toml uv.lock .venv/bin/uv
+	@$(UV) sync --frozen --inexact --no-default-groups --group $* --quiet
+	@touch $@
+
+.venv/bin/uv:
+	@for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11 none; do \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; \
+	if [ $$python = none ]; then \
+	  echo 'Precedent needs Python 3.11 or newer and finds none: install it, or name it with PYTHON=/path/to/python' >&2; \
+	  exit 1; fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$python cannot make a virtual environment: on Debian or Ubuntu, apt install python3-venv" >&2; exit 1; fi; \
+	echo "Installing into .venv (the first time only)"; \
+	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.PHONY: help run
