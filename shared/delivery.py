@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from uuid import UUID
 
 import msgspec
 from faststream.exceptions import NackMessage, RejectMessage
@@ -123,6 +124,15 @@ class Delivery:
             raise NackMessage(delay=MAX_DELAY_SECONDS) from error
         self._dead_letters.labels(self._bus.service, message.subject).inc()
         raise RejectMessage
+
+
+def event_id_of(message: Msg) -> UUID:
+    """`ce-id`, or for a publisher that sets none the place in the stream, which no other message has."""
+    try:
+        return UUID((message.headers or {}).get("ce-id", ""))
+    except ValueError:
+        metadata = message.metadata
+        return derived_id(metadata.stream, str(metadata.sequence.stream), message.subject)
 
 
 def dead_letter(service: str, message: Msg, reason: str) -> Envelope:

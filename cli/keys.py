@@ -1,0 +1,137 @@
+"""`precedent keys`: for operators, straight to the table of keys. Only the hash is stored; the text is shown once."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import click
+import nats
+
+from shared.ids import new_id
+from shared.keys import SCOPES, Scope, new_key
+
+CHANGED = "keys.changed.v1"
+
+INSERT = """
+insert into control.api_keys (id, hash, prefix, principal, scopes, agents, expires_at) values ($1, $2, $3, $4, $5, $6, $7)
+"""
+LIST = """
+select prefix, principal, scopes, agents, created_at, expires_at, revoked_at from control.api_keys
+order by created_at, id
+"""
+REVOKE = """
+update control.api_keys set revoked_at = now() where prefix = $1 and revoked_at is null
+returning principal, scopes, agents, expires_at
+"""
+
+
+async def create_key(
+    database_url: str,
+    *,
+    principal: str,
+    scopes: Sequence[Scope],
+    agents: Sequence[str],
+    expires_at: datetime | None = None,
+) -> str:
+    """Stores a new key's hash and returns its text."""
+    key = new_key()
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(
+            INSERT, new_id(), key.digest, key.prefix, principal, list(scopes), list(agents), expires_at
+        )
+    finally:
+        await connection.close()
+    return key.text
+
+
+async def revoke_key(database_url: str, prefix: str) -> dict[str, Any] | None:
+    """What the revoked key allowed, or None when no valid key has this prefix."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        row = await connection.fetchrow(REVOKE, prefix)
+    finally:
+        await connection.close()
+    return None if row is None else dict(row)
+
+
+async def announce(nats_url: str | None) -> None:
+    """Every gateway looks again at once; without NATS it does so within a second."""
+    if nats_url is None:
+        return
+    connection = await nats.connect(nats_url, max_reconnect_attempts=1)
+    await connection.publish(CHANGED, b"{}")
+    await connection.drain()
+
+
+@click.group()
+@click.option("--database-url", envvar="PRECEDENT_DATABASE_URL", help="Postgres, as the role control_rw or the owner.")
+@click.option("--nats-url", envvar="PRECEDENT_NATS_URL", help="So that every gateway hears of the change at once.")
+@click.pass_context
+def keys(context: click.Context, database_url: str | None, nats_url: str | None) -> None:
+    """Create, list, revoke and rotate API keys (operators)."""
+    from cli.platform import platform_urls
+
+    found = platform_urls()
+    context.obj = (database_url or found.get("database_url"), nats_url or found.get("nats_url"))
+    if context.obj[0] is None:
+        raise click.UsageError("set PRECEDENT_DATABASE_URL, or run this where `make run` keeps its .local")
+
+
+@keys.command()
+@click.option("--principal", required=True, help="Whom the key belongs to.")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="Repeatable.")
+@click.option("--agent", "agents", multiple=True, default=("*",), help="Glob of agent ids it may act for. Repeatable.")
+@click.option("--days", type=click.IntRange(min=1), help="Expires after so many days.")
+@click.pass_obj
+def create(urls: tuple[str, str | None], principal: str, scopes: Any, agents: Any, days: int | None) -> None:
+    """Print a new key, once."""
+    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    print(asyncio.run(create_key(urls[0], principal=principal, scopes=scopes, agents=agents, expires_at=expires_at)))
+
+
+@keys.command("list")
+@click.pass_obj
+def list_keys(urls: tuple[str, str | None]) -> None:
+    """Show every key by its prefix; the text itself is nowhere."""
+
+    async def rows() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(urls[0])
+        try:
+            return list(await connection.fetch(LIST))
+        finally:
+            await connection.close()
+
+    for row in asyncio.run(rows()):
+        state = "revoked" if row["revoked_at"] else f"expires {row['expires_at']:%F}" if row["expires_at"] else "valid"
+        print(
+            f"{row['prefix']}  {row['principal']:<20} {','.join(row['scopes']):<34} {' '.join(row['agents'])}  {state}"
+        )
+
+
+@keys.command()
+@click.argument("prefix")
+@click.pass_obj
+def revoke(urls: tuple[str, str | None], prefix: str) -> None:
+    """The key with this PREFIX stops working within a second."""
+    _revoked(asyncio.run(revoke_key(urls[0], prefix)), prefix)
+    asyncio.run(announce(urls[1]))
+    print(f"{prefix} is revoked")
+
+
+@keys.command()
+@click.argument("prefix")
+@click.pass_obj
+def rotate(urls: tuple[str, str | None], prefix: str) -> None:
+    """A new key with the same rights; the one with this PREFIX is revoked."""
+    old = _revoked(asyncio.run(revoke_key(urls[0], prefix)), prefix)
+    print(asyncio.run(create_key(urls[0], **old)))
+    asyncio.run(announce(urls[1]))
+
+
+def _revoked(row: dict[str, Any] | None, prefix: str) -> dict[str, Any]:
+    if row is None:
+        raise click.ClickException(f"no valid key has the prefix {prefix}; see `precedent keys list`")
+    return row

@@ -1,0 +1,91 @@
+"""Wires the gateway: `create_app` returns the edge around Litestar. Nothing connects before the application starts."""
+
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
+
+from services.gateway.edge import Edge
+from services.gateway.problems import respond
+from services.gateway.routes import confidence, fixes, health, knowledge, models, outcomes
+from services.gateway.runtime import Runtime
+from services.gateway.settings import GatewaySettings
+
+VERSION = "0.1.0"
+# A diff of 1 MiB in JSON, with room for escapes; bulk bodies are streamed and limited by line.
+MAX_BODY_BYTES = 4 << 20
+
+ROUTES = [
+    fixes.submit_fix,
+    fixes.submit_bulk,
+    fixes.list_fixes,
+    fixes.get_fix,
+    fixes.correct_fix,
+    outcomes.report_outcome,
+    outcomes.report_named_outcome,
+    confidence.score,
+    confidence.score_batch,
+    knowledge.analyze,
+    knowledge.list_patterns,
+    knowledge.get_pattern,
+    knowledge.create_learning,
+    knowledge.list_learnings,
+    knowledge.get_learning,
+    models.list_models,
+    models.get_model,
+    models.list_promotions,
+    models.retrain,
+    models.promote,
+    models.get_training_run,
+    health.healthz,
+    health.readyz,
+    health.metrics,
+]
+
+OPENAPI = OpenAPIConfig(
+    title="Precedent",
+    version=VERSION,
+    path="/",
+    render_plugins=[JsonRenderPlugin(path="/openapi.json"), ScalarRenderPlugin(path="/docs")],
+)
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: GatewaySettings) -> Edge:
+    runtime = Runtime(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await runtime.open()
+        gc.collect()
+        gc.freeze()
+        yield
+        await runtime.close()
+
+    async def provide_runtime() -> Runtime:
+        return runtime
+
+    app: Any = Litestar(
+        route_handlers=ROUTES,
+        lifespan=[lifespan],
+        dependencies={"runtime": Provide(provide_runtime)},
+        exception_handlers={Exception: _respond},
+        openapi_config=OPENAPI,
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+    )
+    return Edge(app, runtime)
+
+
+def _respond(request: Any, error: Exception) -> Any:
+    answer = respond(request, error)
+    if answer.status_code == 500:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return answer

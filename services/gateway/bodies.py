@@ -1,0 +1,109 @@
+"""What callers may send. Unknown fields are refused: a typo must not be taken for a default."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from shared.contracts.fixes import OutcomeKind, Signals
+
+MAX_DOMAINS = 32
+MAX_LEARNINGS = 32
+MAX_BATCH = 256
+
+AgentId = Annotated[str, Meta(min_length=1, max_length=200, description="The agent that wrote the change.")]
+Repository = Annotated[str, Meta(min_length=1, max_length=300, description="A stable name, such as `owner/name`.")]
+ExternalId = Annotated[
+    str, Meta(min_length=1, max_length=500, description="Commit sha or pull request URL, unique per repository.")
+]
+Author = Annotated[str, Meta(min_length=1, max_length=300)]
+Title = Annotated[str, Meta(min_length=1, max_length=1000)]
+FixType = Annotated[str, Meta(min_length=1, max_length=40, description="For example `fix`, `feat`, `perf`.")]
+Domains = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=MAX_DOMAINS)]
+LearningIds = Annotated[tuple[UUID, ...], Meta(max_length=MAX_LEARNINGS)]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset.")]
+Detail = Annotated[str, Meta(max_length=2000)]
+
+
+class SignalsBody(Signals, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the submitter claims; the fields of `Signals`."""
+
+
+class OutcomeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kind: OutcomeKind
+    observed_at: Instant | None = None
+    detail: Detail | None = None
+
+
+class NamedOutcomeBody(OutcomeBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fix by the name its repository gives it."""
+
+    repository: Repository
+    external_id: ExternalId
+
+
+class FixBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A proposed fix; exactly one of `diff` and `features`."""
+
+    agent_id: AgentId
+    repository: Repository
+    external_id: ExternalId | None = None
+    author: Author | None = None
+    title: Title | None = None
+    fix_type: FixType | None = None
+    domains: Domains = ()
+    learning_ids: LearningIds = ()
+    signals: SignalsBody | None = None
+    submitted_at: Instant | None = None
+    diff: str | None = None
+    features: dict[str, float] | None = None
+
+
+class BulkLine(FixBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fix of the past, with what became of it where that is known."""
+
+    outcome: OutcomeBody | None = None
+
+
+class ConfidenceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    agent_id: AgentId
+    repository: Repository
+    author: Author | None = None
+    fix_type: FixType | None = None
+    signals: SignalsBody | None = None
+    diff: str | None = None
+    features: dict[str, float] | None = None
+
+
+class ConfidenceBatchBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    items: Annotated[tuple[ConfidenceBody, ...], Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class AnalyzeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    diff: str
+    title: Title | None = None
+    repository: Repository | None = None
+
+
+class CorrectionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    category: Literal["bug-fix", "performance", "security", "refactor"]
+
+
+class LearningBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    agent_id: AgentId
+    title: Annotated[str, Meta(min_length=1, max_length=300)]
+    body: Annotated[str, Meta(min_length=1, max_length=20_000)]
+    agent_domains: Domains = ()
+    category: Literal["bug-fix", "performance", "security", "refactor"] | None = None
+    pattern_id: UUID | None = None
+
+
+class RetrainBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kind: Literal["confidence", "category"] = "confidence"
+    reason: Detail | None = None
+
+
+class PromoteBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Detail | None = None

@@ -1,0 +1,114 @@
+"""Bulk submission: lines in, answers out, a chunk at a time, so memory stays the same however long the body is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from services.gateway.bodies import BulkLine
+from services.gateway.keys import Principal
+from services.gateway.problems import ApiError, as_api_error, details, invalid
+from services.gateway.runtime import Runtime
+from services.gateway.submission import check_fix, identify, submitted
+from services.gateway.views import BulkAnswer
+from shared.contracts.fixes import FixSubmitted
+
+CHUNK_LINES = 64
+# A diff of 1 MiB in JSON, with room for escapes.
+MAX_LINE_BYTES = 4 << 20
+
+# A line as it came, or why it is refused unread.
+Line = bytes | ApiError
+
+
+async def lines(body: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, Line]]:
+    """Numbered lines of the stream. A line over the limit is dropped as it arrives, and refused by its number."""
+    number, held, dropping = 1, bytearray(), False
+    async for part in body:
+        *whole, rest = part.split(b"\n")
+        for piece in whole:
+            held += b"" if dropping else piece
+            yield number, _too_long() if dropping or len(held) > MAX_LINE_BYTES else bytes(held)
+            number, dropping = number + 1, False
+            held.clear()
+        held += b"" if dropping else rest
+        if len(held) > MAX_LINE_BYTES:
+            dropping = True
+            held.clear()
+    if held or dropping:
+        yield number, _too_long() if dropping else bytes(held)
+
+
+def _too_long() -> ApiError:
+    return ApiError(413, "too_large", f"a line has at most {MAX_LINE_BYTES} bytes", field="body")
+
+
+async def chunks(body: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int, Line]]]:
+    chunk: list[tuple[int, Line]] = []
+    async for number, line in lines(body):
+        if isinstance(line, ApiError) or line.strip():
+            chunk.append((number, line))
+        if len(chunk) == CHUNK_LINES:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+class Bulk:
+    def __init__(self, runtime: Runtime, principal: Principal, now: datetime) -> None:
+        self._runtime = runtime
+        self._principal = principal
+        self._now = now
+
+    async def answers(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """One JSON line for each line of the body, in order. A broken line does not touch the others."""
+        async for chunk in chunks(body):
+            read = [self._read(line) for _, line in chunk]
+            done = await self._submit([item for item in read if isinstance(item, FixSubmitted)])
+            for (number, _), item in zip(chunk, read, strict=True):
+                outcome = item if isinstance(item, ApiError) else done[item.id]
+                identity = None if isinstance(item, ApiError) else item.id
+                yield msgspec.json.encode(answer(number, identity, outcome)) + b"\n"
+
+    def _read(self, line: Line) -> FixSubmitted | ApiError:
+        if isinstance(line, ApiError):
+            return line
+        try:
+            body = msgspec.json.decode(line, type=BulkLine)
+            if body.external_id is None:
+                raise invalid("external_id", "an imported fix needs the name its repository gives it")
+            check_fix(self._principal, body, self._now)
+            return submitted(self._principal, body, identify(self._principal, body, None), self._now)
+        except (ApiError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return as_api_error(error)
+
+    async def _submit(self, fixes: Sequence[FixSubmitted]) -> dict[UUID, str | ApiError]:
+        """What became of each fix. With Postgres away all of them are sent: the consumer knows what it has."""
+        try:
+            known: dict[UUID, Any] = dict(await self._runtime.queries.known_fixes([fix.id for fix in fixes]))
+        except ApiError:
+            known = {}
+        done: dict[UUID, str | ApiError] = {}
+        news = [fix for fix in fixes if _is_news(fix, known)]
+        sent = await asyncio.gather(*(self._runtime.publish(fix) for fix in news), return_exceptions=True)
+        for fix in fixes:
+            done[fix.id] = "existing" if fix.id in known else "accepted"
+        for fix, result in zip(news, sent, strict=True):
+            if isinstance(result, BaseException):
+                done[fix.id] = as_api_error(result) if isinstance(result, Exception) else ApiError(503, "stopped", "")
+        return done
+
+
+def _is_news(fix: FixSubmitted, known: dict[UUID, Any]) -> bool:
+    """Not stored yet, or stored with another outcome than the one the line tells."""
+    return fix.id not in known or (fix.outcome is not None and fix.outcome.kind != known[fix.id])
+
+
+def answer(number: int, identity: UUID | None, outcome: str | ApiError) -> BulkAnswer:
+    if isinstance(outcome, ApiError):
+        return BulkAnswer(line=number, id=identity, status="rejected", problem=details(outcome))
+    return BulkAnswer(line=number, id=identity, status=outcome)

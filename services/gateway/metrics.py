@@ -1,0 +1,18 @@
+"""What the edge counts. The route is its template, so that ids do not become labels."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from shared.telemetry import SECONDS
+
+
+class GatewayMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("route", "method", "status")
+        self.requests = Counter("http_requests", "Requests answered.", labels, registry=registry)
+        self.seconds = Histogram(
+            "http_request_duration_seconds", "Time to the last byte.", labels, registry=registry, buckets=SECONDS
+        )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        self.requests.labels(route, method, str(status)).inc()
+        self.seconds.labels(route, method, str(status)).observe(seconds)

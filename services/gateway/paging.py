@@ -1,0 +1,58 @@
+"""Lists: keyset cursors, `limit`, `fields=` and the `Link` header."""
+
+import base64
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from litestar import Request, Response
+from litestar.params import Parameter
+
+from services.gateway.problems import invalid
+from services.gateway.queries import Keyset, Listing
+from services.gateway.views import Page
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+Limit = Annotated[int, Parameter(ge=1, le=MAX_LIMIT, description="Items a page.")]
+Cursor = Annotated[str | None, Parameter(max_length=200, description="`next_cursor` of the page before.")]
+FieldNames = Annotated[str | None, Parameter(max_length=500, description="Comma-separated; `id` is always there.")]
+
+
+def encode_cursor(after: Keyset) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(after)).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str | None) -> Keyset | None:
+    """Raises `ApiError` 400 for anything that was not handed out as a cursor."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Keyset)
+    except (ValueError, msgspec.MsgspecError):
+        raise invalid("cursor", "not a cursor of this list; start again without one") from None
+
+
+def chosen(items: Sequence[Any], names: str | None, cls: type) -> list[Any]:
+    """The items, cut down to the named fields."""
+    if names is None:
+        return list(items)
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    known = cls.__struct_fields__  # type: ignore[attr-defined]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise invalid("fields", f"no such field: {', '.join(unknown)}; there are {', '.join(known)}")
+    return [{name: getattr(item, name) for name in dict.fromkeys(("id", *wanted))} for item in items]
+
+
+def page(request: Request[Any, Any, Any], listing: Listing[T], names: str | None, cls: type[T]) -> Response[Page[Any]]:
+    cursor = None if listing.after is None else encode_cursor(listing.after)
+    headers = {}
+    if cursor is not None:
+        following = request.url.include_query_params(cursor=cursor)
+        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return Response(Page(items=chosen(listing.items, names, cls), next_cursor=cursor), headers=headers)

@@ -1,0 +1,132 @@
+"""RFC 9457: every refusal is `application/problem+json` with a stable `code` and the field it speaks of."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from opentelemetry import trace
+
+from shared.contracts.commands import Problem
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_BASE = "https://precedent.dev/problems/"
+FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+
+CODES = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    500: "internal_error",
+}
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    field: str
+    message: str
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    trace_id: str | None = None
+    errors: tuple[FieldError, ...] = ()
+
+
+class ApiError(Exception):
+    """Raised anywhere below the edge; carries everything the answer says."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, field: str | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.errors = (FieldError(field, detail),) if field else ()
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+
+    @classmethod
+    def of(cls, problem: Problem) -> "ApiError":
+        return cls(problem.status, problem.code, problem.detail, field=problem.field)
+
+
+def invalid(field: str, message: str, code: str = "invalid_request") -> ApiError:
+    return ApiError(400, code, message, field=field)
+
+
+def not_found(what: str) -> ApiError:
+    return ApiError(404, "not_found", f"{what}: not found")
+
+
+def store_unavailable() -> ApiError:
+    return ApiError(503, "store_unavailable", "Postgres is away; reads come back with it", retry_after=2)
+
+
+def bus_unavailable() -> ApiError:
+    return ApiError(503, "bus_unavailable", "NATS is away; nothing was accepted, send it again", retry_after=2)
+
+
+def details(error: ApiError) -> ProblemDetails:
+    context = trace.get_current_span().get_span_context()
+    return ProblemDetails(
+        type=TYPE_BASE + error.code,
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
+        errors=error.errors,
+    )
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """The one place that turns any exception into what the caller reads; internals are never shown."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, msgspec.MsgspecError):
+        return body_error(error)
+    if isinstance(error, ValidationException):
+        return _validation(error)
+    if isinstance(error, HTTPException):
+        return ApiError(error.status_code, CODES.get(error.status_code, "error"), error.detail)
+    return ApiError(500, "internal_error", "something failed on our side; the trace_id finds it in the logs")
+
+
+def body_error(error: Exception) -> ApiError:
+    """A message of msgspec, taken apart into the field and what is wrong with it."""
+    text = str(error)
+    found = FIELD.search(text)
+    unknown = re.search(r"unknown field `([^`]+)`", text)
+    missing = re.search(r"missing required field `([^`]+)`", text)
+    path = found.group(1) if found else ""
+    named = unknown or missing
+    if named:
+        path = f"{path}.{named.group(1)}" if path else named.group(1)
+    return invalid(path or "body", FIELD.sub("", text))
+
+
+def _validation(error: ValidationException) -> ApiError:
+    extra: Any = error.extra or []
+    found = [e for e in extra if isinstance(e, dict)] if isinstance(extra, list) else []
+    if not found:
+        cause = error.__cause__ or error.__context__
+        return body_error(cause if isinstance(cause, msgspec.MsgspecError) else ValueError(error.detail))
+    first = found[0]
+    return invalid(str(first.get("key") or "body"), str(first.get("message") or error.detail))
+
+
+def respond(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    known = as_api_error(error)
+    return Response(
+        msgspec.json.encode(details(known)), status_code=known.status, media_type=MEDIA_TYPE, headers=known.headers
+    )

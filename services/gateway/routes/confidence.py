@@ -1,0 +1,43 @@
+"""`/v1/confidence`: a score for a change that is not stored."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, post
+
+from services.gateway.bodies import ConfidenceBatchBody, ConfidenceBody
+from services.gateway.guards import caller, requires
+from services.gateway.keys import Principal
+from services.gateway.problems import ApiError, details
+from services.gateway.runtime import Runtime
+from services.gateway.submission import check_agent, check_change
+from services.gateway.views import ConfidenceBatch
+from shared.contracts.commands import CONFIDENCE, Candidate, Confidence
+
+Body = Request[Any, Any, Any]
+
+
+def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Candidate:
+    check_agent(principal, body.agent_id)
+    check_change(body)
+    fields = {name: getattr(body, name) for name in body.__struct_fields__}
+    return Candidate(**fields, explain=explain)
+
+
+@post("/v1/confidence", status_code=200, guards=[requires("read")])
+async def score(request: Body, data: ConfidenceBody, runtime: Runtime, explain: bool = False) -> Response[Confidence]:
+    """Scores without storing; `?explain=true` adds the contributions of the model."""
+    [reply] = await runtime.commands(CONFIDENCE, [candidate(caller(request), data, explain)])
+    if reply.problem is not None:
+        raise ApiError.of(reply.problem)
+    return Response(bytes(reply.value), media_type="application/json")  # type: ignore[arg-type]
+
+
+@post("/v1/confidence/batch", status_code=200, guards=[requires("read")])
+async def score_batch(
+    request: Body, data: ConfidenceBatchBody, runtime: Runtime, explain: bool = False
+) -> Response[ConfidenceBatch]:
+    """In the order of `items`; an item that cannot be scored is answered with its problem."""
+    replies = await runtime.commands(CONFIDENCE, [candidate(caller(request), item, explain) for item in data.items])
+    items = [reply.value if reply.problem is None else details(ApiError.of(reply.problem)) for reply in replies]
+    return Response(msgspec.json.encode({"items": items}), media_type="application/json")  # type: ignore[arg-type]

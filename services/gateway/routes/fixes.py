@@ -1,0 +1,161 @@
+"""`/v1/fixes`: hand in, ask, correct."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Request, Response, get, patch, post
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from services.gateway.bodies import CorrectionBody, FixBody
+from services.gateway.bulk import Bulk
+from services.gateway.guards import caller, requires
+from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
+from services.gateway.problems import ApiError, invalid, not_found
+from services.gateway.runtime import Runtime
+from services.gateway.submission import check_fix, identify, submitted
+from services.gateway.views import Accepted, Fix, Page
+from shared.contracts.commands import CORRECT, Correction
+from shared.contracts.fixes import Category, FixStatus, FixSubmitted
+from shared.ids import fix_id as named_fix_id
+from shared.ids import new_id
+
+MAX_WAIT_SECONDS = 30
+PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)")
+MARKER = "fix"
+
+IdempotencyKey = Annotated[str | None, Parameter(header="Idempotency-Key", required=False)]
+Prefer = Annotated[
+    str | None, Parameter(header="Prefer", required=False, description="`wait=N`: answer once scored, N ≤ 30 s.")
+]
+Body = Request[Any, Any, Any]
+
+
+def wait_seconds(prefer: str | None) -> int:
+    """RFC 7240: a preference that cannot be read is ignored."""
+    found = PREFER_WAIT.search(prefer or "")
+    return min(int(found.group(1)), MAX_WAIT_SECONDS) if found else 0
+
+
+def finished(fix: Fix) -> bool:
+    return fix.status == "rejected" or (fix.scored_at is not None and fix.category is not None)
+
+
+@post("/v1/fixes", status_code=202, guards=[requires("submit")])
+async def submit_fix(
+    request: Body, data: FixBody, runtime: Runtime, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
+) -> Response[Fix | Accepted]:
+    """Hands in a fix. `202` once it is on disk, `201` with the answer for `Prefer: wait=N`, `200` for a repeat."""
+    now, principal = datetime.now(UTC), caller(request)
+    check_fix(principal, data, now)
+    identity = identify(principal, data, idempotency_key)
+    if data.external_id is not None or idempotency_key is not None:
+        existing = await seen_before(runtime, identity)
+        if existing is not None:
+            return answered(existing, 200)
+    event = submitted(principal, data, identity, now)
+    return await hand_in(runtime, event, wait_seconds(prefer))
+
+
+async def seen_before(runtime: Runtime, identity: UUID) -> Fix | Accepted | None:
+    """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
+    try:
+        found = await runtime.queries.fix(identity)
+    except ApiError:
+        found = None
+    if found is not None and found.status != "rejected":
+        return found
+    if found is None and await runtime.markers.has(MARKER, identity):
+        return Accepted(id=identity, status="accepted")
+    return None
+
+
+async def hand_in(runtime: Runtime, event: FixSubmitted, seconds: int) -> Response[Fix | Accepted]:
+    with runtime.waiters.wait_for(event.id) as waiter:
+        await runtime.publish(event)
+        await runtime.markers.set(MARKER, event.id)
+        if not seconds:
+            return answered(Accepted(id=event.id, status="accepted"), 202)
+        waiting = [asyncio.ensure_future(waiter.done.wait()), asyncio.ensure_future(runtime.draining.wait())]
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+    return await outcome_of(runtime, event.id)
+
+
+async def outcome_of(runtime: Runtime, identity: UUID) -> Response[Fix | Accepted]:
+    try:
+        fix = await runtime.queries.fix(identity)
+    except ApiError:
+        fix = None
+    if fix is not None and finished(fix):
+        return answered(fix, 201)
+    return answered(Accepted(id=identity, status=fix.status if fix else "accepted"), 202)
+
+
+def answered(body: Fix | Accepted, status: int) -> Response[Fix | Accepted]:
+    return Response(body, status_code=status, headers={"Location": f"/v1/fixes/{body.id}"})
+
+
+@post("/v1/fixes/bulk", status_code=200, guards=[requires("operate")], media_type="application/x-ndjson")
+async def submit_bulk(request: Body, runtime: Runtime) -> Stream:
+    """NDJSON in, one fix of the past a line, with its `outcome` where known; NDJSON out, one answer a line."""
+    bulk = Bulk(runtime, caller(request), datetime.now(UTC))
+    body: AsyncIterator[bytes] = request.stream()
+    return Stream(bulk.answers(body), media_type="application/x-ndjson")
+
+
+@get("/v1/fixes", guards=[requires("read")])
+async def list_fixes(
+    request: Body,
+    runtime: Runtime,
+    agent_id: str | None = None,
+    repository: str | None = None,
+    external_id: str | None = None,
+    category: Category | None = None,
+    status: FixStatus | None = None,
+    domain: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    q: Annotated[str | None, Parameter(max_length=200)] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    fields: FieldNames = None,
+) -> Response[Page[Fix]]:
+    """Newest first."""
+    wanted = {
+        "agent_id": agent_id, "repository": repository, "category": category, "status": status, "domain": domain,
+        "since": since, "until": until, "q": q,
+    }  # fmt: skip
+    if external_id is not None:
+        if repository is None:
+            raise invalid("external_id", "is a name within a repository: send repository too")
+        wanted["id"] = named_fix_id(repository, external_id)
+    listing = await runtime.queries.fixes(wanted, decode_cursor(cursor), limit)
+    return page(request, listing, fields, Fix)
+
+
+@get("/v1/fixes/{fix_id:uuid}", guards=[requires("read")])
+async def get_fix(fix_id: UUID, runtime: Runtime) -> Fix:
+    """Its status from the first moment."""
+    found = await runtime.queries.fix(fix_id)
+    if found is not None:
+        return found
+    accepted = await runtime.markers.has(MARKER, fix_id)
+    if accepted:
+        return Fix(id=fix_id, status="accepted")
+    if accepted is None:
+        raise ApiError(404, "not_yet_visible", "not stored, and nobody knows whether it is on its way", retry_after=1)
+    raise not_found("fix")
+
+
+@patch("/v1/fixes/{fix_id:uuid}", guards=[requires("report")])
+async def correct_fix(request: Body, fix_id: UUID, data: CorrectionBody, runtime: Runtime) -> Fix:
+    """A correction of the category, kept beside the prediction."""
+    correction = Correction(command_id=new_id(), fix_id=fix_id, category=data.category, principal=caller(request).name)
+    await runtime.command(CORRECT, correction, UUID)
+    return await get_fix.fn(fix_id, runtime)

@@ -1,0 +1,35 @@
+"""Probes and metrics: no key, no limit, and the first of them touches nothing."""
+
+from typing import Any
+
+from litestar import Response, get
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from services.gateway.runtime import Runtime
+
+
+@get("/healthz", include_in_schema=True)
+async def healthz() -> dict[str, str]:
+    """The process runs and its event loop turns."""
+    return {"status": "ok"}
+
+
+@get("/readyz")
+async def readyz(runtime: Runtime) -> Response[dict[str, Any]]:
+    """`503` only while draining or without NATS: fixes are accepted without Postgres and Redis."""
+    if runtime.draining.is_set():
+        return Response({"status": "draining", "checks": {}}, status_code=503)
+    checks = await runtime.checks()
+    if checks["nats"] != "ok":
+        return Response({"status": "unavailable", "checks": checks}, status_code=503)
+    status = "ok" if all(state == "ok" for state in checks.values()) else "degraded"
+    return Response({"status": status, "checks": checks})
+
+
+@get("/metrics", media_type="text/plain")
+async def metrics(runtime: Runtime) -> Response[bytes]:
+    """Prometheus text format."""
+    pool = runtime.database.pool
+    runtime.bus_metrics.pool.labels("idle").set(pool.get_idle_size())
+    runtime.bus_metrics.pool.labels("used").set(pool.get_size() - pool.get_idle_size())
+    return Response(generate_latest(runtime.registry), headers={"content-type": CONTENT_TYPE_LATEST})

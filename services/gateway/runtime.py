@@ -1,0 +1,147 @@
+"""What the routes work with: opened by the application's lifespan, handed to every route."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+import nats
+from faststream.exceptions import FastStreamException
+from nats.aio.msg import Msg
+from nats.js.errors import APIError, NoStreamResponseError
+
+from services.gateway.keys import Keys
+from services.gateway.markers import Markers
+from services.gateway.metrics import GatewayMetrics
+from services.gateway.problems import ApiError, bus_unavailable
+from services.gateway.queries import Queries
+from services.gateway.settings import GatewaySettings
+from services.gateway.waiters import Waiters
+from shared.bus import Bus
+from shared.contracts.commands import Reply
+from shared.contracts.envelope import Envelope, Event, unseal
+from shared.contracts.fixes import FixCategorized, FixScored
+from shared.database import Database
+from shared.otlp_metrics import export_metrics
+from shared.telemetry import BusMetrics, new_registry, trace_headers, watch_loop
+from shared.worker import until
+
+SERVICE = "gateway"
+KEYS_CHANGED = "keys.changed.v1"
+REQUEST_SECONDS = 5.0
+# JetStream's own codes for a stream that takes no more (`discard: new`) and a disk that does not either.
+FULL = frozenset({10047, 10077, 10122})
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self.registry = new_registry()
+        self.metrics = GatewayMetrics(self.registry)
+        self.bus_metrics = BusMetrics(self.registry)
+        self.bus = Bus(settings, SERVICE)
+        self.database = Database(settings, SERVICE)
+        self.queries = Queries(self.database)
+        self.keys = Keys(self.queries.principal)
+        self.markers = Markers(settings.redis_url)
+        self.waiters = Waiters()
+        self.draining = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._register()
+
+    def _register(self) -> None:
+        """Everything the gateway hears."""
+        self.bus.hear_all(FixScored.SUBJECT)(self._scored)
+        self.bus.hear_all(FixCategorized.SUBJECT)(self._categorized)
+        self.bus.hear_all(KEYS_CHANGED)(self._keys_changed)
+
+    async def _scored(self, message: Msg) -> None:
+        event = unseal(FixScored, message.data)
+        self.waiters.heard(event.id, "scored", final=event.status == "rejected")
+
+    async def _categorized(self, message: Msg) -> None:
+        self.waiters.heard(unseal(FixCategorized, message.data).id, "categorized")
+
+    async def _keys_changed(self, _: Msg) -> None:
+        self.keys.forget()
+
+    async def open(self) -> None:
+        await self.database.open()
+        self._spawn(self._connect())
+        self._spawn(watch_loop(self.bus_metrics.loop_lag))
+        if self.settings.otlp_endpoint:
+            self._spawn(export_metrics(self.registry, SERVICE, self.settings.otlp_endpoint))
+
+    def _spawn(self, run: Any) -> None:
+        self._tasks.append(asyncio.create_task(run))
+
+    async def _connect(self) -> None:
+        await until("NATS", self.bus.open)
+        await self.bus.broker.start()
+        log.info("gateway is ready")
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(FastStreamException, nats.errors.Error, OSError):
+            await self.bus.broker.stop()
+        await self.markers.close()
+        await self.database.close()
+
+    async def publish(self, event: Event) -> None:
+        """Returns once the event is on disk; raises `ApiError` 503 when it is not."""
+        await self.send(self.bus.seal(event))
+
+    async def send(self, envelope: Envelope) -> None:
+        if not self.bus.connected:
+            raise bus_unavailable()
+        try:
+            await self.bus.send(envelope)
+        except APIError as error:
+            if error.err_code in FULL:
+                raise ApiError(503, "log_full", "the log takes no more; try later", retry_after=30) from error
+            raise bus_unavailable() from error
+        except (nats.errors.Error, NoStreamResponseError, OSError) as error:
+            raise bus_unavailable() from error
+
+    async def ask(self, subject: str, payload: bytes) -> bytes:
+        """One replica of the service answers; raises `ApiError` 503 when none is there."""
+        if not self.bus.connected:
+            raise bus_unavailable()
+        try:
+            reply = await self.bus.nc.request(
+                subject, payload, timeout=REQUEST_SECONDS, headers=trace_headers() or None
+            )
+        except nats.errors.NoRespondersError as error:
+            service = subject.split(".")[0]
+            raise ApiError(
+                503, f"{service}_unavailable", f"no {service} worker is there to answer; try again", retry_after=2
+            ) from error
+        except (nats.errors.Error, OSError) as error:
+            raise bus_unavailable() from error
+        return reply.data
+
+    async def command(self, subject: str, body: msgspec.Struct, cls: type[T]) -> T:
+        """Raises the `ApiError` that the service's problem says."""
+        return opened(msgspec.json.decode(await self.ask(subject, msgspec.json.encode(body)), type=Reply), cls)
+
+    async def commands(self, subject: str, bodies: Sequence[msgspec.Struct]) -> list[Reply]:
+        return msgspec.json.decode(await self.ask(subject, msgspec.json.encode(bodies)), type=list[Reply])
+
+    async def checks(self) -> dict[str, str]:
+        """What readiness says: `ok` or `away` for each store."""
+        postgres, redis = await asyncio.gather(self.database.alive(), self.markers.alive())
+        states = {"nats": self.bus.connected, "postgres": postgres, "redis": redis}
+        return {name: "ok" if up else "away" for name, up in states.items()}
+
+
+def opened(reply: Reply, cls: type[T]) -> T:
+    if reply.problem is not None:
+        raise ApiError.of(reply.problem)
+    return msgspec.json.decode(reply.value, type=cls)

@@ -1,0 +1,10 @@
+"""The gateway's settings."""
+
+from dataclasses import dataclass
+
+from shared.settings import Settings, env
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(Settings):
+    replicas: int = env("PRECEDENT_GATEWAY_REPLICAS", 1)

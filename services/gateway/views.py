@@ -1,0 +1,150 @@
+"""What callers get. `null` means not known, or not yet; nothing here is invented."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from shared.contracts.commands import Confidence, LearningStatus
+from shared.contracts.fixes import Category, Decision, FixStatus, OutcomeKind, Related, Source
+from shared.contracts.models import ModelKind, RunStatus
+
+T = TypeVar("T")
+
+
+class OutcomeView(msgspec.Struct, frozen=True, kw_only=True):
+    kind: OutcomeKind
+    observed_at: datetime
+
+
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    status: FixStatus
+    agent_id: str | None = None
+    repository: str | None = None
+    external_id: str | None = None
+    author: str | None = None
+    title: str | None = None
+    fix_type: str | None = None
+    domains: list[str] = []
+    status_reason: str | None = None
+    submitted_at: datetime | None = None
+    scored_at: datetime | None = None
+    confidence: float | None = None
+    source: Source | None = None
+    degraded: bool | None = None
+    model_version: str | None = None
+    evidence: int | None = None
+    low_evidence: bool | None = None
+    decision: Decision | None = None
+    category: Category | None = None
+    category_confidence: float | None = None
+    pattern_id: UUID | None = None
+    duplicate_of: UUID | None = None
+    related: list[Related] | None = None
+    outcome: OutcomeView | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The fix is on disk in the log; everything else follows."""
+
+    id: UUID
+    status: FixStatus
+
+
+class OutcomeAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    outcome_id: UUID
+    status: str = "accepted"
+
+
+class RunAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    run_id: UUID
+    status: RunStatus = "queued"
+
+
+class PromotionAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    version: str
+    status: str = "accepted"
+
+
+class ConfidenceBatch(msgspec.Struct, frozen=True, kw_only=True):
+    items: list[Confidence]
+
+
+class Learning(msgspec.Struct, frozen=True, kw_only=True):
+    """`confidence` is the share of settled fixes citing it that held; null while there is none."""
+
+    id: UUID
+    title: str
+    body: str
+    agent_id: str
+    agent_domains: list[str]
+    category: Category | None
+    confidence: float | None
+    pattern_id: UUID | None
+    uses: int
+    successes: int
+    status: LearningStatus
+    superseded_by: UUID | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+class Pattern(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    label: str
+    category: Category
+    support: int
+    example_fix_id: UUID
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    version: str
+    kind: ModelKind
+    status: str
+    metrics: dict[str, Any]
+    base_rate: float | None
+    rows: int
+    trained_from: datetime | None
+    trained_until: datetime | None
+    sha256: str
+    created_at: datetime
+    promoted_at: datetime | None
+
+
+class Promotion(msgspec.Struct, frozen=True, kw_only=True):
+    version: str
+    previous: str | None
+    promoted_at: datetime
+    promoted_by: str
+    reason: str
+
+
+class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
+    run_id: UUID
+    kind: ModelKind | None = None
+    status: RunStatus
+    progress: float
+    reason: str | None = None
+    model_version: str | None = None
+    joined_run_id: UUID | None = None
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """`next_cursor` is null on the last page."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+class BulkAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the answer to a bulk submission. `line` counts from 1."""
+
+    line: int
+    id: UUID | None
+    status: str
+    problem: Any = None

@@ -1,0 +1,43 @@
+"""Callers who wait for a fix to be scored and categorized (`Prefer: wait=N`)."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+
+class Waiter:
+    """Done when the fix was scored and categorized, or given up."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self._missing = {"scored", "categorized"}
+
+    def heard(self, what: str, *, final: bool = False) -> None:
+        self._missing.discard(what)
+        if final or not self._missing:
+            self.done.set()
+
+
+class Waiters:
+    """Registered before the publish, so that no answer can come too early; removed whatever happens."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[UUID, list[Waiter]] = {}
+
+    @contextmanager
+    def wait_for(self, fix_id: UUID) -> Iterator[Waiter]:
+        waiter = Waiter()
+        self._waiting.setdefault(fix_id, []).append(waiter)
+        try:
+            yield waiter
+        finally:
+            others = [w for w in self._waiting[fix_id] if w is not waiter]
+            if others:
+                self._waiting[fix_id] = others
+            else:
+                del self._waiting[fix_id]
+
+    def heard(self, fix_id: UUID, what: str, *, final: bool = False) -> None:
+        for waiter in self._waiting.get(fix_id, ()):
+            waiter.heard(what, final=final)

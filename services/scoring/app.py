@@ -1,0 +1,69 @@
+"""Wires the scoring worker. Nothing connects before the application starts."""
+
+import asyncio
+import logging
+
+from services.scoring.handlers import Handlers
+from services.scoring.metrics import ScoringMetrics
+from services.scoring.model import Slot
+from services.scoring.store import SCHEMA, Store
+from shared.artefacts import fetch
+from shared.bus import Bus
+from shared.contracts.models import ModelPromoted
+from shared.database import Database
+from shared.delivery import Delivery
+from shared.outbox import Outbox
+from shared.settings import Settings
+from shared.telemetry import BusMetrics, new_registry
+from shared.worker import Worker
+
+SERVICE = "scoring"
+REFRESH_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> Worker:
+    registry = new_registry()
+    metrics = ScoringMetrics(registry)
+    bus_metrics = BusMetrics(registry)
+    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
+    store, outbox = Store(database), Outbox(bus, database, SCHEMA)
+    slot = Slot(lambda sha256: fetch(bus.js, sha256), metrics.model_faults.inc)
+    handlers = Handlers(store, slot, outbox, bus, metrics)
+    delivery = Delivery(bus, database, bus_metrics, registry)
+    handlers.register(delivery)
+
+    async def serve_champion() -> None:
+        """The present state: a promotion may have been announced while this replica was not listening."""
+        row = await store.champion("confidence")
+        if row is not None:
+            await slot.serve(ModelPromoted(**dict(row)))
+
+    async def load() -> None:
+        handlers.thresholds = await store.thresholds()
+        await serve_champion()
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await load()
+                await handlers.refuse_overdue()
+            except Exception:
+                if bus.connected and await database.alive():
+                    log.exception("the refresh failed; it tries again")
+
+    bus.on_reconnect.append(serve_champion)
+    return Worker(
+        service=SERVICE,
+        settings=settings,
+        bus=bus,
+        database=database,
+        delivery=delivery,
+        registry=registry,
+        metrics=bus_metrics,
+        start=load,
+        background=(outbox.relay, refresh),
+        stop=outbox.forget_published,
+    )

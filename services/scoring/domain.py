@@ -1,0 +1,95 @@
+"""The rules of scoring, without any I/O: what of a fix is measured, what stands behind a number, what it decides."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from shared.features.change import change_features, touched_paths
+from shared.features.history import History
+from shared.features.vector import normalize_fix_type, vector
+
+from services.scoring.history import Event, keys_of
+from services.scoring.outcomes import FAILED
+from shared.contracts.fixes import Decision, FixSubmitted, Signals
+from shared.diffs import DiffError, parse
+from shared.errors import PermanentError
+
+# Fewer comparable changes than this behind a number, and the answer says so.
+LOW_EVIDENCE = 20
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A fix reduced to what is scored. `failed_at` is known for imports only."""
+
+    id: UUID
+    agent_id: str
+    repository: str
+    author: str | None
+    fix_type: str | None
+    signals: Signals | None
+    as_of: datetime
+    features: Mapping[str, float]
+    paths: tuple[str, ...]
+    failed_at: datetime | None = None
+
+    def event(self) -> Event:
+        """The change as history sees it."""
+        keys = keys_of(self.repository, self.author, self.agent_id, self.paths)
+        return Event(keys=keys, as_of=self.as_of, failed_at=self.failed_at)
+
+
+def change_of(fix: FixSubmitted, now: datetime) -> Change:
+    """Raises `PermanentError` for a diff that is none: the gateway refuses those, another publisher may not."""
+    features, paths = measured(fix.diff, fix.features)
+    outcome = fix.outcome
+    return Change(
+        id=fix.id,
+        agent_id=fix.agent_id,
+        repository=fix.repository,
+        author=fix.author,
+        fix_type=normalize_fix_type(fix.fix_type),
+        signals=fix.signals,
+        as_of=fix.submitted_at if fix.backdated else now,
+        features=features,
+        paths=paths,
+        failed_at=outcome.observed_at if outcome is not None and outcome.kind in FAILED else None,
+    )
+
+
+def measured(diff: str | None, features: Mapping[str, float] | None) -> tuple[Mapping[str, float], tuple[str, ...]]:
+    """The change's own features and the paths it touches; a features-only caller keeps its paths to itself."""
+    if diff is None:
+        return features or {}, ()
+    try:
+        parsed = parse(diff)
+    except DiffError as error:
+        raise PermanentError(f"diff: {error}") from error
+    return change_features(parsed), touched_paths(parsed)
+
+
+def vector_of(change: Change, history: History | None, *, with_signals: bool = True) -> list[float]:
+    """The numbers that are scored, stored and learned from."""
+    signals = change.signals if with_signals else None
+    return vector(change.features, history, change.fix_type, signals, change.as_of)
+
+
+def evidence_of(history: History | None) -> int | None:
+    """Comparable changes behind the number: by the same author here, or to the most changed of the touched files."""
+    if history is None:
+        return None
+    return max([history.author.changes, *(past.changes for past in history.files)])
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    auto_merge: float
+    block: float
+
+
+def decide(confidence: float, unclaimed: float, thresholds: Thresholds) -> Decision:
+    """`unclaimed` is the confidence without the submitter's own signals: they alone never merge anything."""
+    if confidence < thresholds.block:
+        return "block"
+    if min(confidence, unclaimed) >= thresholds.auto_merge:
+        return "auto_merge"
+    return "review"

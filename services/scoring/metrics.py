@@ -1,0 +1,35 @@
+"""What scoring counts. Label sets are closed: an agent appears as its kind, never by name."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from shared.features.vector import normalize_fix_type
+
+from services.scoring.store import Scored
+from shared.agents import agent_kind
+from shared.contracts.fixes import SETTLED
+from shared.telemetry import SECONDS
+
+CONFIDENCE = tuple(step / 20 for step in range(1, 21))
+
+
+class ScoringMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._fixes = Counter(
+            "agent_fixes", "Fixes by what became of them.", ("agent_kind", "category", "status"), registry=registry
+        )
+        self._confidence = Histogram(
+            "ml_confidence_score",
+            "Probability that a fix will hold.",
+            ("source", "model_version"),
+            registry=registry,
+            buckets=CONFIDENCE,
+        )
+        self.inference = Histogram(
+            "ml_inference_duration_seconds", "Vectors to confidences, a group.", registry=registry, buckets=SECONDS
+        )
+        self.model_faults = Counter("ml_model_faults", "Promoted models that could not be served.", registry=registry)
+
+    def scored(self, item: Scored) -> None:
+        """`category` is the declared type: what patterns finds is counted there."""
+        status = SETTLED.get(item.fix.outcome.kind, "scored") if item.fix.outcome else "scored"
+        self._fixes.labels(agent_kind(item.fix.agent_id), normalize_fix_type(item.fix.fix_type) or "none", status).inc()
+        self._confidence.labels(item.source, item.model_version or "none").observe(item.confidence)

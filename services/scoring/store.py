@@ -1,0 +1,324 @@
+"""All of scoring's SQL. The only writer of the schema `scoring`; reads the registry in `trainer`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from shared.features.history import Past
+
+from services.scoring.domain import Thresholds
+from services.scoring.history import Buckets, Event, Key
+from services.scoring.outcomes import Judgement, Report, Subject, failures_moved, judge
+from shared.contracts.envelope import Envelope
+from shared.contracts.fixes import FixCategorized, FixSubmitted
+from shared.database import Connection, Database
+from shared.outbox import put, take
+
+SCHEMA = "scoring"
+PENDING_HOURS = 24
+
+# One indexed statement for a whole group: every key's buckets up to the as-of time. A bucket that also holds
+# something later is left out whole, so the past never contains the future.
+PAST = """
+with want as (
+  select * from unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
+    as w(i, as_of, repository, scope, name)
+)
+select w.i, w.scope, w.name, b.*
+from want w cross join lateral (
+  select
+    coalesce(sum(h.changes) filter (where h.last_change_at <= w.as_of), 0)::int as changes,
+    coalesce(sum(h.failures) filter (where h.last_failure_at <= w.as_of), 0)::int as failures,
+    coalesce(sum(h.changes) filter (
+      where h.last_change_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0)::int as changes_90d,
+    max(h.last_change_at) filter (where h.last_change_at <= w.as_of) as last_at,
+    min(h.day) filter (where h.last_change_at <= w.as_of)::timestamp at time zone 'utc' as first_at
+  from (
+    select day, changes, failures, last_change_at, last_failure_at from scoring.author_history a
+      where w.scope in ('author', 'agent') and a.repository = w.repository and a.role = w.scope and a.actor = w.name
+    union all
+    select day, changes, failures, last_change_at, last_failure_at from scoring.file_history f
+      where w.scope = 'file' and f.repository = w.repository and f.path = w.name
+    union all
+    select day, changes, failures, last_change_at, last_failure_at from scoring.repository_history r
+      where w.scope = 'repository' and r.repository = w.repository
+  ) h
+  where h.day <= (w.as_of at time zone 'utc')::date
+) b
+where b.last_at is not null
+"""
+
+# A stub (category or rejection known first) is completed; a fix that was scored already is left as it is.
+RECORD = """
+insert into scoring.agent_auto_fixes as f (
+  id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
+  submitted_at, diff, paths, scored_at, confidence, source, degraded, model_version, evidence, low_evidence,
+  decision, features, feature_set, as_of, status)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+  $24, $25, $26, 'scored')
+on conflict (id) do update set
+  principal = excluded.principal, agent_id = excluded.agent_id, repository = excluded.repository,
+  external_id = excluded.external_id, author = excluded.author, title = excluded.title, fix_type = excluded.fix_type,
+  domains = excluded.domains, learning_ids = excluded.learning_ids, signals = excluded.signals,
+  imported = excluded.imported, submitted_at = excluded.submitted_at, diff = excluded.diff, paths = excluded.paths,
+  scored_at = excluded.scored_at, confidence = excluded.confidence, source = excluded.source,
+  degraded = excluded.degraded, model_version = excluded.model_version, evidence = excluded.evidence,
+  low_evidence = excluded.low_evidence, decision = excluded.decision, features = excluded.features,
+  feature_set = excluded.feature_set, as_of = excluded.as_of, status = 'scored', status_reason = null
+where f.scored_at is null
+returning id
+"""
+
+REJECT = """
+insert into scoring.agent_auto_fixes as f (id, principal, agent_id, repository, external_id, title, submitted_at,
+  status, status_reason)
+values ($1, $2, $3, $4, $5, $6, $7, 'rejected', $8)
+on conflict (id) do update set status = 'rejected', status_reason = excluded.status_reason,
+  principal = excluded.principal, agent_id = excluded.agent_id, repository = excluded.repository,
+  external_id = excluded.external_id, title = excluded.title, submitted_at = excluded.submitted_at
+where f.scored_at is null
+"""
+
+CATEGORIZE = """
+insert into scoring.agent_auto_fixes as f (id, category, category_confidence, pattern_id, categorized_revision)
+values ($1, $2, $3, $4, $5)
+on conflict (id) do update set category = excluded.category, category_confidence = excluded.category_confidence,
+  pattern_id = excluded.pattern_id, categorized_revision = excluded.categorized_revision
+where f.categorized_revision is null or f.categorized_revision < excluded.categorized_revision
+"""
+
+HISTORY = {
+    "author": """
+insert into scoring.author_history as h
+  (repository, role, actor, day, changes, failures, last_change_at, last_failure_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (repository, role, actor, day) do update set
+""",
+    "file": """
+insert into scoring.file_history as h (repository, path, day, changes, failures, last_change_at, last_failure_at)
+values ($1, $2, $3, $4, $5, $6, $7) on conflict (repository, path, day) do update set
+""",
+    "repository": """
+insert into scoring.repository_history as h (repository, day, changes, failures, last_change_at, last_failure_at)
+values ($1, $2, $3, $4, $5, $6) on conflict (repository, day) do update set
+""",
+}
+ADD = """
+  changes = h.changes + excluded.changes, failures = h.failures + excluded.failures,
+  last_change_at = greatest(h.last_change_at, excluded.last_change_at),
+  last_failure_at = greatest(h.last_failure_at, excluded.last_failure_at)
+"""
+
+SUBJECTS = """
+select id, principal, agent_id, repository, author, paths, status, submitted_at, learning_ids
+from scoring.agent_auto_fixes where id = any($1::uuid[]) and scored_at is not null order by id for update
+"""
+REPORTS = """
+select outcome_id, fix_id, reporter, kind, observed_at, reported_at, detail, imported, state
+from scoring.fix_outcomes where fix_id = any($1::uuid[])
+"""
+REPORT = """
+insert into scoring.fix_outcomes as o (outcome_id, fix_id, reporter, kind, observed_at, reported_at, detail, imported,
+  state, refused_reason)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (outcome_id) do update set state = excluded.state, refused_reason = excluded.refused_reason
+where o.state = 'pending'
+"""
+# Cleared before it is set: at no moment has a fix two effective outcomes.
+CLEAR_EFFECTIVE = "update scoring.fix_outcomes set effective = false where fix_id = any($1::uuid[]) and effective"
+SET_EFFECTIVE = "update scoring.fix_outcomes set effective = true where outcome_id = any($1::uuid[])"
+SET_STATUS = "update scoring.agent_auto_fixes set status = $2 where id = $1"
+OVERDUE = """
+update scoring.fix_outcomes set state = 'refused', refused_reason = $2
+where state = 'pending' and reported_at < now() - make_interval(hours => $1)
+returning outcome_id, fix_id, reporter, kind, observed_at, reported_at, detail, imported
+"""
+KNOWN = "select id from scoring.agent_auto_fixes where id = any($1::uuid[]) and scored_at is not null"
+THRESHOLDS = "select repository, auto_merge, block from scoring.thresholds"
+CHAMPION = """
+select p.id as promotion_id, m.version, m.kind, m.sha256, p.previous
+from trainer.models m join trainer.model_promotions p on p.version = m.version
+where m.kind = $1 and m.status = 'champion' order by p.id desc limit 1
+"""
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `agent_auto_fixes` as it is first written."""
+
+    fix: FixSubmitted
+    event_id: UUID
+    paths: tuple[str, ...]
+    scored_at: datetime
+    confidence: float
+    source: str
+    degraded: bool
+    model_version: str | None
+    evidence: int | None
+    low_evidence: bool | None
+    decision: str
+    features: list[float]
+    feature_set: str
+    as_of: datetime
+
+    def row(self) -> tuple[object, ...]:
+        fix = self.fix
+        signals = None if fix.signals is None else msgspec.to_builtins(fix.signals)
+        return (
+            fix.id, fix.principal, fix.agent_id, fix.repository, fix.external_id, fix.author, fix.title, fix.fix_type,
+            fix.domains, fix.learning_ids, signals, fix.outcome is not None, fix.submitted_at, fix.diff, self.paths,
+            self.scored_at, self.confidence, self.source, self.degraded, self.model_version, self.evidence,
+            self.low_evidence, self.decision, self.features, self.feature_set, self.as_of,
+        )  # fmt: skip
+
+
+Announce = Callable[[Sequence[Scored], Sequence[Judgement]], list[Envelope]]
+
+
+class Store:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        return self._database.pool
+
+    async def pasts(self, events: Sequence[Event]) -> list[dict[Key, Past]]:
+        """The stored past of each event's keys as of its time; keys without one are absent."""
+        wanted = [(i, e.as_of, key) for i, e in enumerate(events) for key in e.keys]
+        rows = await self._pool.fetch(
+            PAST,
+            [i for i, _, _ in wanted],
+            [at for _, at, _ in wanted],
+            [key.repository for _, _, key in wanted],
+            [key.scope for _, _, key in wanted],
+            [key.name for _, _, key in wanted],
+        )
+        found: list[dict[Key, Past]] = [{} for _ in events]
+        for i, scope, name, *past in rows:
+            found[i][Key(events[i].keys[0].repository, scope, name)] = Past(*past)
+        return found
+
+    async def known(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Which of the fixes were scored before."""
+        return {row["id"] for row in await self._pool.fetch(KNOWN, ids)}
+
+    async def record(
+        self, scored: Sequence[Scored], events: Mapping[UUID, Event], reports: Sequence[tuple[UUID, Report]],
+        event_ids: Sequence[UUID], announce: Announce,
+    ) -> list[Envelope]:  # fmt: skip
+        """Stores the group, its history and the outcomes that came or waited for it; returns what to publish.
+
+        `event_ids` are all the messages of the group; `reports` are the outcomes that imports brought, each with
+        the id of its message.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            fresh = await take(connection, SCHEMA, event_ids)
+            rows = [s for s in scored if s.event_id in fresh]
+            new = {row["id"] for row in await connection.fetchmany(RECORD, [s.row() for s in rows])}
+            buckets = Buckets()
+            for item in rows:
+                if item.fix.id in new:
+                    buckets.changed(events[item.fix.id].keys, item.as_of)
+            heard = [report for event_id, report in reports if event_id in fresh]
+            judged = await self._judge(connection, heard, waited_for=new, buckets=buckets)
+            await _add(connection, buckets)
+            envelopes = announce([s for s in rows if s.fix.id in new], judged)
+            await put(connection, SCHEMA, envelopes)
+        return envelopes
+
+    async def report(self, reports: Sequence[Report], event_ids: Sequence[UUID], announce: Announce) -> list[Envelope]:
+        """Stores what reporters said and what follows from it."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            fresh = await take(connection, SCHEMA, event_ids)
+            heard = [r for r, event_id in zip(reports, event_ids, strict=True) if event_id in fresh]
+            buckets = Buckets()
+            judged = await self._judge(connection, heard, waited_for=set(), buckets=buckets)
+            await _add(connection, buckets)
+            envelopes = announce([], judged)
+            await put(connection, SCHEMA, envelopes)
+        return envelopes
+
+    async def _judge(
+        self, connection: Connection, reports: Sequence[Report], *, waited_for: set[UUID], buckets: Buckets
+    ) -> list[Judgement]:
+        ids = sorted({r.fix_id for r in reports} | waited_for)
+        if not ids:
+            return []
+        subjects = {row["id"]: _subject(row) for row in await connection.fetch(SUBJECTS, ids)}
+        accepted: dict[UUID, list[Report]] = {}
+        waiting: list[Report] = []
+        told = set()
+        for row in await connection.fetch(REPORTS, ids):
+            *said, state = row
+            report = Report(**dict(zip(Report.__struct_fields__, said, strict=True)))
+            if state == "pending" and report.fix_id in subjects:
+                waiting.append(report)
+                continue
+            told.add(report.outcome_id)
+            if state == "accepted":
+                accepted.setdefault(report.fix_id, []).append(report)
+        fresh = list({r.outcome_id: r for r in [*waiting, *reports] if r.outcome_id not in told}.values())
+        judged = judge(sorted(fresh, key=lambda r: (r.reported_at, r.outcome_id)), subjects, accepted)
+        await _write_judgements(connection, judged)
+        failures_moved(judged, buckets)
+        return judged
+
+    async def categorize(self, events: Sequence[tuple[UUID, FixCategorized]]) -> None:
+        """Keeps beside each fix what patterns said of it; `events` come with the ids of their messages."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            fresh = await take(connection, SCHEMA, [event_id for event_id, _ in events])
+            heard = sorted((e for event_id, e in events if event_id in fresh), key=lambda e: (e.id, e.revision))
+            rows = [(e.id, e.category, e.category_confidence, e.pattern_id, e.revision) for e in heard]
+            await connection.executemany(CATEGORIZE, rows)
+
+    async def reject(self, fix_id: UUID, fix: FixSubmitted | None, reason: str, envelopes: Sequence[Envelope]) -> None:
+        """Says on the fix that it was given up; `fix` is None when not even its message could be read."""
+        names = ("principal", "agent_id", "repository", "external_id", "title", "submitted_at")
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(REJECT, fix_id, *(getattr(fix, name, None) for name in names), reason)
+            await put(connection, SCHEMA, envelopes)
+
+    async def refuse_overdue(self, reason: str, announce: Announce) -> list[Envelope]:
+        """Outcomes of a fix that nobody handed in within a day."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(OVERDUE, PENDING_HOURS, reason)
+            judged = [Judgement(report=Report(**dict(r)), subject=None, refused_reason=reason) for r in rows]
+            envelopes = announce([], judged)
+            await put(connection, SCHEMA, envelopes)
+        return envelopes
+
+    async def thresholds(self) -> dict[str, Thresholds]:
+        rows = await self._pool.fetch(THRESHOLDS)
+        return {r["repository"]: Thresholds(auto_merge=r["auto_merge"], block=r["block"]) for r in rows}
+
+    async def champion(self, kind: str) -> asyncpg.Record | None:
+        """promotion_id, version, kind, sha256, previous of the model that should answer now."""
+        return await self._pool.fetchrow(CHAMPION, kind)
+
+
+def _subject(row: asyncpg.Record) -> Subject:
+    fields = dict(row)
+    return Subject(**fields | {"paths": tuple(fields["paths"]), "learning_ids": tuple(fields["learning_ids"])})
+
+
+async def _write_judgements(connection: Connection, judged: Sequence[Judgement]) -> None:
+    await connection.executemany(
+        REPORT, [(*msgspec.structs.astuple(j.report), j.state, j.refused_reason) for j in judged]
+    )
+    # The last judgement of a fix says what counts now.
+    final = {j.subject.id: j for j in judged if j.subject is not None and j.after is not None}
+    if not final:
+        return
+    await connection.execute(CLEAR_EFFECTIVE, sorted(final))
+    await connection.execute(SET_EFFECTIVE, [j.after.outcome_id for j in final.values() if j.after is not None])
+    await connection.executemany(SET_STATUS, [(i, j.status) for i, j in final.items()])
+
+
+async def _add(connection: Connection, buckets: Buckets) -> None:
+    for scope, extra in (("repository", 0), ("author", 2), ("agent", 2), ("file", 1)):
+        rows = [
+            (key.repository, *(key.scope, key.name)[2 - extra :], day, *msgspec.structs.astuple(bucket))
+            for key, day, bucket in buckets.rows(scope)  # type: ignore[arg-type]
+        ]
+        await connection.executemany(HISTORY["author" if scope == "agent" else scope] + ADD, rows)
