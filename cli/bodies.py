@@ -1,0 +1,58 @@
+"""A commit as a line of `POST /v1/fixes/bulk`."""
+
+from datetime import datetime
+
+import msgspec
+
+from cli.git_log import Commit
+from cli.line_changes import sections
+from cli.messages import fix_type
+from shared.contracts.fixes import Outcome
+
+# The gateway refuses a diff over 1 MiB; a line has room for the JSON escapes too.
+MOST_DIFF_BYTES = 900_000
+MOST_TITLE = 300
+MOST_AUTHOR = 200
+
+
+class BulkLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`external_id` is the commit's sha, so a repeated import finds the fix again. E-mail addresses are not sent."""
+
+    agent_id: str
+    repository: str
+    external_id: str
+    title: str
+    submitted_at: datetime
+    # Filled in when the line is sent: diffs wait compressed.
+    diff: str = ""
+    author: str | None = None
+    fix_type: str | None = None
+    outcome: Outcome | None = None
+
+
+def bulk_line(commit: Commit, agent_id: str, repository: str) -> BulkLine:
+    """What is known at the time of the commit; diff and outcome are added when it is sent."""
+    return BulkLine(
+        agent_id=agent_id,
+        repository=repository,
+        external_id=commit.sha,
+        author=commit.author.name[:MOST_AUTHOR] or None,
+        title=commit.subject[:MOST_TITLE],
+        fix_type=fix_type(commit.subject),
+        submitted_at=commit.time,
+    )
+
+
+def sendable(diff: bytes) -> tuple[str, int]:
+    """The diff as text, and how many files had to be left out: those with NUL, and of too long a diff the largest."""
+    text = diff.decode(errors="replace")
+    if "\0" not in text and len(text.encode()) <= MOST_DIFF_BYTES:
+        return text, 0
+    files = [part.decode(errors="replace").rstrip("\n") + "\n" for part in sections(diff)]
+    sizes = {number: len(part.encode()) for number, part in enumerate(files) if "\0" not in part}
+    kept, room = set(), MOST_DIFF_BYTES
+    for number in sorted(sizes, key=sizes.__getitem__):
+        if (room := room - sizes[number]) < 0:
+            break
+        kept.add(number)
+    return "".join(files[number] for number in sorted(kept)), len(files) - len(kept)

@@ -1,0 +1,122 @@
+"""What became of each commit, told from the commits after it, in one pass over the history.
+
+A commit failed when, within 30 days, it is reverted or a later fix deletes a line that it added (the idea of SZZ,
+Śliwerski, Zimmermann and Zeller 2005, with a window). The last adder of the same line in the same file is blamed,
+through renames; lines that moved, comments, imports and bare punctuation blame nobody.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from cli.git_log import Commit
+from cli.line_changes import FileChange, file_changes
+from cli.messages import is_fix, reverted_sha, reverted_subject, unnumbered
+from shared.contracts.fixes import Outcome, OutcomeKind
+
+WINDOW = timedelta(days=30)
+# A fix that touches more files is a sweep (a formatter, a migration): what it deletes was not broken.
+MOST_FILES_OF_A_FIX = 60
+
+P = TypeVar("P")
+
+
+@dataclass(eq=False, slots=True)
+class _Seen(Generic[P]):
+    sha: str
+    subject: str
+    time: datetime
+    payload: P
+    outcome: Outcome | None = None
+    # What it added where: path, the file's table, lines. Forgetting then costs no more than remembering did.
+    added: list[tuple[str, dict[int, "_Seen[P]"], set[int]]] = field(default_factory=list)
+
+    def is_named(self, by_sha: str | None, by_subject: str | None) -> bool:
+        """A sha says it for certain; a quoted subject is asked only without one."""
+        return self.sha.startswith(by_sha) if by_sha else unnumbered(self.subject) == by_subject
+
+    def fail(self, kind: OutcomeKind, at: datetime, sha: str) -> None:
+        """The first failure stays; it is never observed before the commit itself."""
+        if self.outcome is None:
+            self.outcome = Outcome(kind=kind, observed_at=max(at, self.time), detail=sha)
+
+
+def judged(history: Iterable[tuple[Commit, P]], until: datetime) -> Iterator[tuple[P, Outcome | None]]:
+    """The payloads of a history, oldest first, each with its outcome; null for those too young to judge at `until`."""
+    window: Outcomes[P] = Outcomes()
+    for commit, payload in history:
+        yield from window.push(commit.sha, commit.time, commit.message, file_changes(commit.diff), payload)
+    yield from window.finish(until)
+
+
+class Outcomes(Generic[P]):
+    """Feed commits oldest first; each payload comes back in the same order, with its outcome, once that is decided.
+
+    Holds the commits and the lines added of the last 30 days, whatever the length of the history.
+    """
+
+    def __init__(self) -> None:
+        self._pending: deque[_Seen[P]] = deque()
+        self._latest: datetime | None = None
+        # Which pending commit added a line last: path -> line -> commit.
+        self._adders: dict[str, dict[int, _Seen[P]]] = {}
+
+    def push(
+        self, sha: str, time: datetime, message: str, changes: list[FileChange], payload: P
+    ) -> Iterator[tuple[P, Outcome | None]]:
+        """Judges earlier commits by this one; gives those whose 30 days are over."""
+        # Clocks differ: a commit that claims to be older than its predecessor happened no earlier than it.
+        self._latest = now = max(time, self._latest or time)
+        yield from self._decided(now)
+        self._revert(message, now, sha)
+        if len(changes) <= MOST_FILES_OF_A_FIX and is_fix(message):
+            self._blame(changes, now, sha)
+        seen = _Seen(sha, message.split("\n", 1)[0], time, payload)
+        self._remember(seen, changes)
+        self._pending.append(seen)
+
+    def finish(self, until: datetime) -> Iterator[tuple[P, Outcome | None]]:
+        """The rest, at the end of the history: what held until now, failed already, or is too young to judge."""
+        yield from self._decided(max(until, self._latest or until))
+        yield from ((seen.payload, seen.outcome) for seen in self._pending)
+        self._pending.clear()
+
+    def _decided(self, now: datetime) -> Iterator[tuple[P, Outcome | None]]:
+        while self._pending and self._pending[0].time < now - WINDOW:
+            seen = self._pending.popleft()
+            self._forget(seen)
+            yield seen.payload, seen.outcome or Outcome(kind="held", observed_at=seen.time + WINDOW)
+
+    def _revert(self, message: str, now: datetime, sha: str) -> None:
+        by_sha, by_subject = reverted_sha(message), reverted_subject(message)
+        if by_sha or by_subject:
+            named = (seen for seen in reversed(self._pending) if seen.is_named(by_sha, by_subject))
+            if found := next(named, None):
+                found.fail("reverted", now, sha)
+
+    def _blame(self, changes: Iterable[FileChange], now: datetime, sha: str) -> None:
+        for change in changes:
+            adders = self._adders.get(change.old_path, {})
+            for line in change.deleted:
+                if line in adders:
+                    adders[line].fail("fixed_again", now, sha)
+
+    def _remember(self, seen: _Seen[P], changes: Iterable[FileChange]) -> None:
+        for change in changes:
+            if change.old_path != change.path and change.old_path in self._adders:
+                self._adders[change.path] = self._adders.pop(change.old_path)
+            adders = self._adders.setdefault(change.path, {})
+            for line in change.deleted:
+                adders.pop(line, None)
+            adders.update(dict.fromkeys(change.added, seen))
+            seen.added.append((change.path, adders, change.added))
+
+    def _forget(self, seen: _Seen[P]) -> None:
+        for path, adders, lines in seen.added:
+            for line in lines:
+                if adders.get(line) is seen:
+                    del adders[line]
+            if not adders and self._adders.get(path) is adders:
+                del self._adders[path]

@@ -1,0 +1,265 @@
+"""From a real git repository to the lines that are imported."""
+
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cli import git_log
+from cli.bodies import MOST_DIFF_BYTES, BulkLine
+from cli.git_log import GitError
+from cli.history import fixes
+from cli.line_changes import file_changes
+from cli.outcomes import Outcomes
+from cli.report import Report
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CODE = "def area(width, height):\n    return width + height\n"
+FIXED = CODE.replace("+", "*")
+# Settings of users that change what a bare `git log` prints.
+CONFIGURED = {
+    "color.ui": "always",
+    "core.pager": "/bin/false",
+    "diff.algorithm": "patience",
+    "diff.context": "0",
+    "diff.external": "/bin/false",
+    "diff.mnemonicPrefix": "true",
+    "diff.noprefix": "true",
+    "diff.orderFile": "nowhere",
+    "diff.renames": "false",
+    "format.pretty": "oneline",
+    "log.date": "relative",
+    "log.showSignature": "true",
+}
+
+
+class Repository:
+    """A git repository whose history is written day by day."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *args: str, day: float = 0) -> str:
+        date = (START + timedelta(days=day)).isoformat()
+        env = os.environ | {"GIT_CONFIG_GLOBAL": "/dev/null"}
+        for who in ("AUTHOR", "COMMITTER"):
+            env |= {f"GIT_{who}_NAME": "Ada", f"GIT_{who}_EMAIL": "ada@example.org", f"GIT_{who}_DATE": date}
+        argv = ["git", "-C", str(self.path), *args]
+        return subprocess.run(argv, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, day: float, message: str, **files: str | None) -> str:
+        """Keyword `a__py` is the file `a.py`; null deletes it. Returns the sha."""
+        for name, content in files.items():
+            file = self.path / name.replace("__", ".")
+            if content is None:
+                file.unlink()
+            else:
+                file.write_text(content)
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message, day=day)
+        return self.git("rev-parse", "HEAD")
+
+    def imported(self, until_day: float = 1000, report: Report | None = None) -> list[BulkLine]:
+        revision = git_log.default_branch(self.path)
+        until = START + timedelta(days=until_day)
+        return list(fixes(git_log.read(self.path, revision), "acme/area", report or Report(), until))
+
+    def outcomes(self, until_day: float = 1000) -> dict[str, tuple[str, float, str | None] | None]:
+        """sha -> kind, day observed, detail; null while not known."""
+        return {
+            fix.external_id: fix.outcome
+            and (fix.outcome.kind, (fix.outcome.observed_at - START) / timedelta(days=1), fix.outcome.detail)
+            for fix in self.imported(until_day)
+        }
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "area")
+
+
+def test_a_commit_becomes_a_fix_without_its_email_address(repository: Repository) -> None:
+    sha = repository.commit(0, "feat(core): area\n\nCo-authored-by: Claude <noreply@anthropic.com>", a__py=CODE)
+    (fix,) = repository.imported()
+    assert (fix.external_id, fix.repository, fix.agent_id, fix.author) == (sha, "acme/area", "claude", "Ada")
+    assert (fix.title, fix.fix_type, fix.submitted_at) == ("feat(core): area", "feat", START)
+    assert fix.diff.startswith("diff --git a/a.py b/a.py\n")
+    assert "+    return width + height\n" in fix.diff
+
+
+def test_lines_rewritten_by_a_later_fix_fail_their_commit(repository: Repository) -> None:
+    first = repository.commit(0, "feat: area", a__py=CODE)
+    fix = repository.commit(10, "fix: multiply", a__py=FIXED)
+    assert repository.outcomes() == {first: ("fixed_again", 10, fix), fix: ("held", 40, None)}
+
+
+@pytest.mark.parametrize(
+    ("day", "message"), [(31, "fix: multiply"), (10, "refactor: multiply"), (10, "fix(docs): multiply")]
+)
+def test_a_late_fix_or_another_kind_of_change_fails_nobody(repository: Repository, day: int, message: str) -> None:
+    first = repository.commit(0, "feat: area", a__py=CODE)
+    repository.commit(day, message, a__py=FIXED)
+    assert repository.outcomes()[first] == ("held", 30, None)
+
+
+def test_the_last_adder_is_blamed_not_the_first(repository: Repository) -> None:
+    first = repository.commit(0, "feat: area", a__py="def area(width, height):\n    raise NotImplementedError\n")
+    second = repository.commit(5, "feat: compute it", a__py=CODE)
+    fix = repository.commit(10, "fix: multiply", a__py=FIXED)
+    assert repository.outcomes() == {
+        first: ("held", 30, None),
+        second: ("fixed_again", 10, fix),
+        fix: ("held", 40, None),
+    }
+
+
+def test_renames_are_followed(repository: Repository) -> None:
+    first = repository.commit(0, "feat: area", a__py=CODE)
+    repository.commit(1, "refactor: a better name", a__py=None, area__py=CODE)
+    fix = repository.commit(2, "fix: multiply", area__py=FIXED)
+    assert repository.outcomes()[first] == ("fixed_again", 2, fix)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# the area\nx_size = 1\n", "# the surface\nx_size = 1\n"),
+        ("import area\nx_size = 1\n", "import surface\nx_size = 1\n"),
+        ("x_size = 1\ny_size = 2\n", "y_size = 2\nx_size = 1\n"),
+        ("x_size = [\n]\n", "x_size = [\n"),
+    ],
+)
+def test_comments_imports_moves_and_punctuation_blame_nobody(repository: Repository, before: str, after: str) -> None:
+    first = repository.commit(0, "feat: area", a__py=before)
+    repository.commit(1, "fix: it", a__py=after)
+    assert repository.outcomes()[first] == ("held", 30, None)
+
+
+def test_a_fix_that_sweeps_over_many_files_blames_nobody(repository: Repository) -> None:
+    first = repository.commit(0, "feat: area", **{f"a{number}__py": CODE for number in range(61)})
+    repository.commit(1, "fix: everything", **{f"a{number}__py": FIXED for number in range(61)})
+    assert repository.outcomes()[first] == ("held", 30, None)
+
+
+@pytest.mark.parametrize("quoting", [False, True])
+def test_a_reverted_commit_failed(repository: Repository, quoting: bool) -> None:
+    first = repository.commit(0, "feat: area", a__py=CODE)
+    message = 'Revert "feat: area" (#7)' if quoting else f"Undo the area\n\nThis reverts commit {first}."
+    revert = repository.commit(3, message, a__py="")
+    assert repository.outcomes()[first] == ("reverted", 3, revert)
+
+
+def test_nothing_is_said_of_the_last_thirty_days_but_failures(repository: Repository) -> None:
+    old = repository.commit(0, "feat: area", a__py=CODE)
+    young = repository.commit(20, "feat: perimeter", b__py="def perimeter(): return 4\n")
+    failed = repository.commit(21, "feat: volume", c__py="def volume(): return 8\n")
+    fix = repository.commit(22, "fix: volume", c__py="def volume(): return 9\n")
+    assert repository.outcomes(until_day=31) == {
+        old: ("held", 30, None),
+        young: None,
+        failed: ("fixed_again", 22, fix),
+        fix: None,
+    }
+
+
+def test_commits_come_oldest_first_without_merges_and_without_empty_ones(repository: Repository) -> None:
+    first = repository.commit(0, "feat: area", a__py=CODE)
+    repository.git("switch", "-qc", "side")
+    side = repository.commit(1, "feat: perimeter", b__py="perimeter = 4\n")
+    repository.git("switch", "-q", "main")
+    main = repository.commit(2, "feat: volume", c__py="volume = 8\n")
+    repository.git("merge", "-q", "--no-ff", "-m", "Merge side", "side", day=3)
+    repository.commit(4, "chore: nothing")
+    report = Report()
+    assert [fix.external_id for fix in repository.imported(report=report)] == [first, side, main]
+    assert report.left_out["commits without a diff"] == 1
+
+
+def test_the_users_git_configuration_changes_nothing(repository: Repository) -> None:
+    repository.commit(0, "feat: area", a__py=CODE)
+    repository.commit(1, "feat: rename", a__py=None, b__py=CODE)
+    plain = repository.imported()
+    for name, value in CONFIGURED.items():
+        repository.git("config", name, value)
+    assert repository.imported() == plain
+
+
+def test_odd_names_and_bytes_survive(repository: Repository) -> None:
+    odd = repository.path / 'tab\tquote" ü name.py'
+    odd.write_bytes(b"name = '\xff\xfe'\nother = 1\n")
+    first = repository.commit(0, "feat: ünïcode \U0001f41b")
+    odd.write_bytes(b"name = '\xff'\nother = 2\n")
+    fix = repository.commit(1, "fix: it")
+    assert repository.outcomes()[first] == ("fixed_again", 1, fix)
+    assert "+name = '\ufffd\ufffd'" in repository.imported()[0].diff
+
+
+def test_a_diff_that_forges_a_separator_is_still_one_commit(repository: Repository) -> None:
+    text = "x" * 9000 + "\n\0" + "a" * 32 + "\0" + "b" * 40 + "\0001\0n\0e\0s\0\n"
+    repository.commit(0, "feat: forged", forged__py=text, a__py=CODE)
+    report = Report()
+    (fix,) = repository.imported(report=report)
+    assert "forged.py" not in fix.diff
+    assert "a.py" in fix.diff
+    assert report.left_out["files of too long a diff, or with NUL"] == 1
+
+
+def test_too_long_a_diff_is_sent_without_its_largest_files(repository: Repository) -> None:
+    repository.commit(0, "feat: much", big__py="x = 1  # long\n" * 100_000, a__py=CODE, z__py=FIXED)
+    (fix,) = repository.imported()
+    assert len(fix.diff.encode()) <= MOST_DIFF_BYTES
+    assert "big.py" not in fix.diff
+    assert fix.diff.index("b/a.py") < fix.diff.index("b/z.py")
+    assert fix.diff.count("\n@@ ") == 2
+
+
+def test_only_the_last_thirty_days_are_remembered(repository: Repository) -> None:
+    for day in range(0, 120, 10):
+        repository.commit(day, f"feat: {day}", **{f"f{day}__py": f"value_{day} = {day}\n"})
+    window: Outcomes[None] = Outcomes()
+    for commit in git_log.read(repository.path, "main"):
+        list(window.push(commit.sha, commit.time, commit.message, file_changes(commit.diff), None))
+    assert len(window._pending) == 4
+    assert sorted(window._adders) == ["f100.py", "f110.py", "f80.py", "f90.py"]
+
+
+def test_a_directory_without_history_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(GitError, match="is not a git repository"):
+        git_log.default_branch(tmp_path)
+    with pytest.raises(GitError, match="no commit yet"):
+        git_log.default_branch(Repository(tmp_path / "empty").path)
+
+
+def test_a_history_that_breaks_off_is_an_error_and_not_an_end(repository: Repository) -> None:
+    sha = repository.commit(0, "feat: area", a__py=CODE)
+    blob = repository.git("rev-parse", f"{sha}:a.py")
+    (repository.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(GitError, match=blob):
+        repository.imported()
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        ("https://github.com/acme/area.git", "acme/area"),
+        ("git@github.com:acme/area.git", "acme/area"),
+        ("ssh://git@git.example.org:2222/acme/area", "acme/area"),
+        (None, "area"),
+    ],
+)
+def test_the_repository_is_named_by_its_origin(repository: Repository, origin: str | None, name: str) -> None:
+    if origin:
+        repository.git("remote", "add", "origin", origin)
+    assert git_log.repository_name(repository.path) == name
+
+
+def test_a_clone_knows_its_branch_until_its_last_fetch(repository: Repository, tmp_path: Path) -> None:
+    repository.commit(0, "feat: area", a__py=CODE)
+    now = datetime.now(UTC) + timedelta(days=365)
+    assert git_log.observed_until(repository.path, now) == now
+    subprocess.run(["git", "clone", "-q", str(repository.path), str(tmp_path / "clone")], check=True)
+    assert git_log.observed_until(tmp_path / "clone", now) < now - timedelta(days=364)
