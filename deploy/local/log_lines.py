@@ -1,6 +1,6 @@
 """One terminal shared by many processes: every line says whose it is."""
 
-import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle
@@ -28,7 +28,9 @@ def log_lines(names: Iterable[str], environ: Mapping[str, str], out: TextIO = sy
         prefix = f"{name:{width}} |"
         if name in colour:
             prefix = f"\x1b[{colour[name]}m{prefix}\x1b[0m"
-        with contextlib.suppress(OSError):
+        try:
             print(prefix, text, file=out, flush=True)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # what is still buffered goes there, too
 
     return say

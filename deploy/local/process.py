@@ -151,7 +151,7 @@ class Child:
         try:
             await asyncio.wait_for(process.wait(), self.proc.grace)
         except TimeoutError:
-            self._say(self.proc.name, f"did not stop within {self.proc.grace:.0f} s and is killed")
+            self._say(self.proc.name, f"did not stop within {self.proc.grace:g} s and is killed")
             self.kill()
         await self.wait()
 
@@ -174,7 +174,7 @@ async def until_ready(child: Child) -> None:
             code = await child.wait()
             raise PlatformError(_unready(child, code), code)
         if child.age > p.ready_seconds:
-            raise PlatformError(f"{p.name} was not ready after {p.ready_seconds:.0f} s. {child.last_line}")
+            raise PlatformError(f"{p.name} was not ready after {p.ready_seconds:g} s. {child.last_line}")
         await asyncio.sleep(0.02)
 
 

@@ -83,8 +83,8 @@ class Supervisor:
         except PlatformError as e:
             self._say(NAME, str(e))
         else:
-            self._say(NAME, f"{child.proc.name} is back after {child.age:.1f} s")
             self._changed()
+            self._say(NAME, f"{child.proc.name} is back after {child.age:.1f} s")
 
     def _changed(self) -> None:
         if self._up:

