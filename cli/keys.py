@@ -15,7 +15,8 @@ from shared.keys import SCOPES, Scope, new_key
 CHANGED = "keys.changed.v1"
 
 INSERT = """
-insert into control.api_keys (id, hash, prefix, principal, scopes, agents, expires_at) values ($1, $2, $3, $4, $5, $6, $7)
+insert into control.api_keys (id, hash, prefix, principal, scopes, agents, expires_at)
+values ($1, $2, $3, $4, $5, $6, $7)
 """
 LIST = """
 select prefix, principal, scopes, agents, created_at, expires_at, revoked_at from control.api_keys

@@ -34,7 +34,8 @@ class Stream:
     name: str
     subjects: tuple[str, ...]
     days: int = 7
-    max_bytes: int = 8 * GIB
+    # Its part of the space that the log may take, which JetStream sets aside.
+    share: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ class Work:
 
 
 STREAMS = (
-    Stream("FIXES", ("fixes.>",)),
-    Stream("KNOWLEDGE", ("learnings.changed.>", "collaborations.changed.>", "patterns.detected.>"), max_bytes=GIB),
-    Stream("MODELS", ("models.>",), max_bytes=GIB),
-    Stream("DEAD", ("dead.>",), days=30, max_bytes=GIB),
+    Stream("FIXES", ("fixes.>",), share=0.85),
+    Stream("KNOWLEDGE", ("learnings.changed.>", "collaborations.changed.>", "patterns.detected.>")),
+    Stream("MODELS", ("models.>",)),
+    Stream("DEAD", ("dead.>",), days=30),
 )
 
 WORK = (
@@ -72,7 +73,7 @@ def work(service: str, subject: str) -> Work:
     return next(w for w in WORK if (w.service, w.subject) == (service, subject))
 
 
-def stream_config(stream: Stream) -> StreamConfig:
+def stream_config(stream: Stream, log_bytes: int) -> StreamConfig:
     return StreamConfig(
         name=stream.name,
         subjects=list(stream.subjects),
@@ -80,7 +81,7 @@ def stream_config(stream: Stream) -> StreamConfig:
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.NEW,
         max_age=stream.days * DAY_SECONDS,
-        max_bytes=stream.max_bytes,
+        max_bytes=int(stream.share * log_bytes),
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
     )
 
@@ -97,10 +98,10 @@ def consumer_config(item: Work) -> ConsumerConfig:
     )
 
 
-async def declare(js: JetStreamContext) -> None:
-    """Creates or updates everything; safe to repeat and to run from two places at once."""
+async def declare(js: JetStreamContext, log_bytes: int) -> None:
+    """Creates or updates everything; safe to repeat. When the log is full, new fixes are refused, none is dropped."""
     for stream in STREAMS:
-        config = stream_config(stream)
+        config = stream_config(stream, log_bytes)
         try:
             await js.stream_info(stream.name)
             await js.update_stream(config)

@@ -11,8 +11,10 @@ import nats
 from cli.keys import create_key
 from shared.keys import SCOPES, Scope
 from shared.migrate import ROLES, migrate, set_passwords
-from shared.topology import declare
+from shared.topology import GIB, declare
 
+# Seven days of fixes with their diffs.
+DEFAULT_LOG_GIB = "4"
 FIRST_KEYS: tuple[tuple[str, str, tuple[Scope, ...]], ...] = (
     ("api-key", "owner", SCOPES),
     ("reporter-key", "reporter", ("read", "report")),
@@ -27,14 +29,16 @@ async def prepare(environ: Mapping[str, str]) -> None:
     passwords = {role: environ[name] for role in ROLES if (name := f"PRECEDENT_PASSWORD_{role.upper()}") in environ}
     await set_passwords(database_url, passwords)
     connection = await nats.connect(environ["PRECEDENT_NATS_URL"], max_reconnect_attempts=3)
-    await declare(connection.jetstream())
+    await declare(connection.jetstream(), int(float(environ.get("PRECEDENT_LOG_GIB", DEFAULT_LOG_GIB)) * GIB))
     await connection.close()
     await first_keys(database_url, Path(environ["PRECEDENT_HOME"]))
 
 
 async def first_keys(database_url: str, home: Path) -> None:
     """Two principals, so that outcomes can be reported by someone who did not submit the fix."""
-    for name, principal, scopes in FIRST_KEYS:
+    for name, principal, scopes in # Seven days of fixes with their diffs.
+DEFAULT_LOG_GIB = "4"
+FIRST_KEYS:
         path = home / name
         if path.exists():
             continue

@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from shared.features.change import change_features, touched_paths
-from shared.features.history import History
+from shared.features.change import change_features
+from shared.features.history import History, touched_paths
 from shared.features.vector import normalize_fix_type, vector
 
 from services.scoring.history import Event, keys_of

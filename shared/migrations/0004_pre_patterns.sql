@@ -19,6 +19,7 @@ create table patterns.patterns (
   label text not null,
   category text not null,
   centroid halfvec(256) not null,
+  path_terms jsonb not null default '{}',
   support integer not null,
   example_fix_id uuid not null,
   first_seen_at timestamptz not null,

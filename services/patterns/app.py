@@ -1,0 +1,42 @@
+"""Wires the patterns worker. Nothing connects before the application starts."""
+
+from services.patterns.categories import shipped
+from services.patterns.handlers import Handlers
+from services.patterns.metrics import PatternsMetrics
+from services.patterns.store import SCHEMA, Store
+from shared.bus import Bus
+from shared.database import Database
+from shared.delivery import Delivery
+from shared.outbox import Outbox
+from shared.settings import Settings
+from shared.telemetry import BusMetrics, new_registry
+from shared.worker import Worker
+
+SERVICE = "patterns"
+
+
+def create_app(settings: Settings) -> Worker:
+    registry = new_registry()
+    bus_metrics = BusMetrics(registry)
+    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
+    outbox = Outbox(bus, database, SCHEMA)
+    handlers = Handlers(Store(database), outbox, bus, PatternsMetrics(registry))
+    delivery = Delivery(bus, database, bus_metrics, registry)
+    handlers.register(delivery)
+
+    async def load() -> None:
+        """The shipped category numbers are read once, before the first message."""
+        shipped()
+
+    return Worker(
+        service=SERVICE,
+        settings=settings,
+        bus=bus,
+        database=database,
+        delivery=delivery,
+        registry=registry,
+        metrics=bus_metrics,
+        start=load,
+        background=(outbox.relay,),
+        stop=outbox.forget_published,
+    )

@@ -1,0 +1,241 @@
+"""Everything patterns hears and says on the bus."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import numpy as np
+from nats.aio.msg import Msg
+
+from services.patterns.commands import answering
+from services.patterns.domain import Examination, examine
+from services.patterns.embedding import Embedding, embed_words
+from services.patterns.metrics import PatternsMetrics
+from services.patterns.placing import Arrival, Formed, Known, Placing, place, place_group
+from services.patterns.ranking import Candidate, rank_related
+from services.patterns.screening import screen
+from services.patterns.store import Categorized, Neighbours, NewPattern, Store
+from shared.bus import Bus
+from shared.contracts.commands import ANALYZE, CORRECT, LEARNING_CREATE, Analysis, Correction, LearningCreate, ToAnalyze
+from shared.contracts.envelope import Envelope, Event, unseal
+from shared.contracts.fixes import FixCategorized, FixSubmitted, OutcomeRecorded, Related
+from shared.contracts.knowledge import LearningChanged, PatternDetected
+from shared.delivery import Delivery, event_id_of
+from shared.diffs import Diff, DiffError, parse
+from shared.errors import PermanentError
+from shared.grouping import Grouper
+from shared.outbox import Outbox
+
+# Fewer than scoring's: each fix asks the indexes for its neighbours.
+MAX_GROUP = 64
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Heard(msgspec.Struct, frozen=True):
+    event_id: UUID
+    fix: FixSubmitted
+    arrival: Arrival
+
+
+@dataclass
+class Handlers:
+    store: Store
+    outbox: Outbox
+    bus: Bus
+    metrics: PatternsMetrics
+    now: Callable[[], datetime] = utc_now
+
+    def __post_init__(self) -> None:
+        self._submissions = Grouper(self.categorize_group, MAX_GROUP)
+
+    def register(self, delivery: Delivery) -> None:
+        bus = self.bus
+        bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
+        bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
+        bus.answer(ANALYZE)(answering(ToAnalyze, self.analyze))
+        bus.answer(CORRECT)(answering(Correction, self.correct))
+        bus.answer(LEARNING_CREATE)(answering(LearningCreate, self.create_learning))
+
+    async def submitted(self, fix: FixSubmitted, message: Msg) -> None:
+        with self.metrics.analysis.time():
+            examined = examine(readable(fix.diff), fix.title)
+        arrival = Arrival(fix.id, fix.repository, fix.submitted_at, examined)
+        await self._submissions.submit(Heard(event_id_of(message), fix, arrival))
+
+    async def categorize_group(self, heard: Sequence[Heard]) -> Sequence[None]:
+        known = await self.store.known([h.fix.id for h in heard])
+        new = {h.fix.id: h for h in heard if h.fix.id not in known}
+        group = sorted(new.values(), key=lambda h: (h.arrival.at, h.fix.id))
+        near = await self.store.near([(h.arrival.examined.embedding.text, h.arrival.at) for h in group])
+        placed, formed = place_group(
+            [h.arrival for h in group],
+            [patterns_of(n) for n in near],
+            [fixes_of(n, h.fix.id) for h, n in zip(group, near, strict=True)],
+        )
+        rows = [self._categorized(h, p, n) for h, p, n in zip(group, placed, near, strict=True)]
+        events: list[Event] = [categorized_event(row) for row in rows]
+        events += [detected_event(f) for f in formed]
+        envelopes = [self.bus.seal(event) for event in events]
+        patterns = [NewPattern(**msgspec.structs.asdict(f)) for f in formed]
+        await self.store.record([h.event_id for h in heard], rows, patterns, envelopes)
+        await self.outbox.publish(envelopes)
+        self._count(rows, len(formed))
+        return [None] * len(heard)
+
+    def _categorized(self, heard: Heard, placing: Placing, near: Neighbours) -> Categorized:
+        fix, examined = heard.fix, heard.arrival.examined
+        found = examined.categorization
+        return Categorized(
+            event_id=heard.event_id,
+            fix_id=fix.id,
+            agent_id=fix.agent_id,
+            repository=fix.repository,
+            submitted_at=fix.submitted_at,
+            title=fix.title,
+            category=found.category,
+            category_confidence=found.category_confidence,
+            categories=found.probabilities,
+            security_rank=found.security_rank,
+            pattern_id=placing.pattern_id,
+            duplicate_of=placing.duplicate_of,
+            is_new=placing.assignment.is_new,
+            novelty=placing.assignment.novelty,
+            related=self._related(near, examined, fix.domains),
+            languages=examined.languages,
+            learning_ids=fix.learning_ids,
+            embedding=examined.embedding.text,
+            path_terms=examined.embedding.paths,
+        )
+
+    def _related(self, near: Neighbours, examined: Examination, domains: Sequence[str]) -> tuple[Related, ...]:
+        candidates = [candidate_of(row) for row in near.learnings]
+        return rank_related(candidates, self.now(), category=examined.categorization.category, domains=domains)
+
+    def _count(self, rows: Sequence[Categorized], patterns: int) -> None:
+        for row in rows:
+            self.metrics.categorized.labels(row.category).inc()
+            self.metrics.duplicates.inc(row.duplicate_of is not None)
+        self.metrics.patterns.inc(patterns)
+
+    async def given_up(self, message: Msg, reason: str) -> None:
+        """The fix keeps its score; that nobody could categorize it is said on it."""
+        try:
+            fix = unseal(FixSubmitted, message.data)
+        except msgspec.MsgspecError:
+            return
+        event_id = event_id_of(message)
+        row = Categorized(
+            event_id=event_id, fix_id=fix.id, agent_id=fix.agent_id, repository=fix.repository,
+            submitted_at=fix.submitted_at, title=fix.title, category="uncertain",
+            status_reason=f"not categorized: {reason}",
+        )  # fmt: skip
+        envelopes = [self.bus.seal(categorized_event(row))]
+        await self.store.record([event_id], [row], [], envelopes)
+        await self.outbox.publish(envelopes)
+
+    async def recorded(self, event: OutcomeRecorded, message: Msg) -> None:
+        if event.accepted and event.learning_ids:
+            await self.outbox.publish(await self.store.outcome(event, event_id_of(message), self._changed))
+
+    async def analyze(self, request: ToAnalyze) -> Analysis:
+        started = time.perf_counter()
+        examined = examine(readable(request.diff), request.title)
+        now = self.now()
+        [near] = await self.store.near([(examined.embedding.text, now)])
+        arrival = Arrival(UUID(int=0), request.repository or "", now, examined)
+        placing = place(arrival, patterns_of(near), fixes_of(near, arrival.id))
+        found = examined.categorization
+        self.metrics.analysis.observe(time.perf_counter() - started)
+        return Analysis(
+            category=found.category,
+            category_confidence=found.category_confidence,
+            categories=found.probabilities,
+            security_rank=found.security_rank,
+            is_new=placing.assignment.is_new,
+            novelty=placing.assignment.novelty,
+            # Nothing is stored, so a pattern that this change would complete has no id yet.
+            pattern_id=placing.assignment.pattern_id,
+            duplicate_of=placing.duplicate_of,
+            related=self._related(near, examined, ()),
+            languages=examined.languages,
+        )
+
+    async def correct(self, command: Correction) -> UUID:
+        await self.outbox.publish(await self.store.correct(command, self._corrected))
+        return command.fix_id
+
+    async def create_learning(self, command: LearningCreate) -> UUID:
+        embedding = embed_words(command.title, command.body)
+        reasons = screen(command.title, command.body)
+        await self.outbox.publish(await self.store.create_learning(command, embedding, reasons, self._changed))
+        return command.id
+
+    def _changed(self, row: asyncpg.Record) -> Envelope:
+        return self.bus.seal(LearningChanged(id=row["id"], version=row["version"]))
+
+    def _corrected(self, row: asyncpg.Record) -> Envelope:
+        fields = dict(row)
+        return self.bus.seal(FixCategorized(id=fields.pop("fix_id"), corrected=True, **fields))
+
+
+def readable(diff: str | None) -> Diff:
+    """A fix without a diff (features only) has no words and no paths."""
+    if diff is None:
+        return Diff(files=())
+    try:
+        return parse(diff)
+    except DiffError as error:
+        raise PermanentError(f"diff: {error}") from error
+
+
+def patterns_of(near: Neighbours) -> list[Known]:
+    return [Known(row["id"], place_of(row), pattern_id=row["id"]) for row in near.patterns]
+
+
+def fixes_of(near: Neighbours, without: UUID) -> list[Known]:
+    return [
+        Known(row["fix_id"], place_of(row), row["submitted_at"], row["repository"], row["pattern_id"])
+        for row in near.fixes
+        if row["fix_id"] != without
+    ]
+
+
+def place_of(row: asyncpg.Record) -> Embedding:
+    return Embedding(text=np.asarray(row["embedding"], dtype=np.float32), paths=row["path_terms"])
+
+
+def candidate_of(row: asyncpg.Record) -> Candidate:
+    return Candidate(
+        learning_id=row["id"],
+        title=row["title"],
+        similarity=row["similarity"],
+        category=row["category"],
+        agent_domains=tuple(row["agent_domains"]),
+        uses=row["uses"],
+        successes=row["successes"],
+        created_at=row["created_at"],
+    )
+
+
+def categorized_event(row: Categorized) -> FixCategorized:
+    return FixCategorized(
+        id=row.fix_id,
+        agent_id=row.agent_id,
+        repository=row.repository,
+        category=row.category,  # type: ignore[arg-type]
+        category_confidence=row.category_confidence,
+        pattern_id=row.pattern_id,
+        duplicate_of=row.duplicate_of,
+        is_new=row.is_new,
+    )
+
+
+def detected_event(formed: Formed) -> PatternDetected:
+    return PatternDetected(id=formed.id, label=formed.label, category=formed.category, support=len(formed.members))

@@ -1,0 +1,259 @@
+"""All of patterns' SQL. The only writer of the schema `patterns`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.contracts.commands import Correction, LearningCreate, Problem
+from shared.contracts.envelope import Envelope
+from shared.contracts.fixes import OutcomeRecorded, Related
+from shared.database import Connection, Database
+from shared.errors import CommandRefused
+from shared.outbox import put, take
+
+SCHEMA = "patterns"
+NEAREST_PATTERNS = 20
+NEAREST_FIXES = 20
+NEAREST_LEARNINGS = 10
+# How far back a fix still counts as recent, for duplicates and for new patterns.
+RECENT_DAYS = 30
+
+Vector = NDArray[np.float32]
+Announce = Callable[[asyncpg.Record], Envelope]
+
+# One statement a table for a whole group; the vectors come as text, which pgvector reads.
+PATTERNS_NEAR = """
+select w.i, n.id, n.path_terms, n.centroid::real[] as embedding
+from unnest($1::int[], $2::text[]) as w(i, embedding) cross join lateral (
+  select p.* from patterns.patterns p order by p.centroid <=> w.embedding::halfvec(256) limit $3
+) n
+"""
+FIXES_NEAR = """
+select w.i, n.fix_id, n.repository, n.submitted_at, n.pattern_id, n.path_terms, n.embedding::real[] as embedding
+from unnest($1::int[], $2::text[], $3::timestamptz[]) as w(i, embedding, at) cross join lateral (
+  select f.* from patterns.fix_patterns f
+  where f.submitted_at between w.at - make_interval(days => $4) and w.at and f.embedding is not null
+  order by f.embedding <=> w.embedding::halfvec(256) limit $5
+) n
+"""
+LEARNINGS_NEAR = """
+select w.i, n.*
+from unnest($1::int[], $2::text[]) as w(i, embedding) cross join lateral (
+  select l.id, l.title, l.category, l.agent_domains, l.uses, l.successes, l.created_at, l.updated_at,
+    1 - (l.embedding <=> w.embedding::halfvec(256)) as similarity
+  from patterns.agent_learnings l where l.status = 'active'
+  order by l.embedding <=> w.embedding::halfvec(256) limit $3
+) n
+"""
+KNOWN = "select fix_id from patterns.fix_patterns where fix_id = any($1::uuid[])"
+FIX = """
+insert into patterns.fix_patterns (fix_id, agent_id, repository, submitted_at, title, category, category_confidence,
+  categories, security_rank, pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, embedding,
+  path_terms, status_reason)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::text::halfvec(256), $18, $19)
+on conflict (fix_id) do nothing
+"""
+PATTERN = """
+insert into patterns.patterns (id, label, category, centroid, path_terms, support, example_fix_id, first_seen_at,
+  last_seen_at)
+values ($1, $2, $3, $4::text::halfvec(256), $5, $6, $7, $8, $9) on conflict (id) do nothing
+"""
+ADOPT = "update patterns.fix_patterns set pattern_id = $2 where fix_id = any($1::uuid[]) and pattern_id is null"
+SUPPORT = """
+update patterns.patterns set support = support + $2, last_seen_at = greatest(last_seen_at, $3) where id = $1
+"""
+CORRECT = """
+update patterns.fix_patterns set corrected_category = $2, corrected_by = $3, revision = revision + 1
+where fix_id = $1 returning fix_id, agent_id, repository, corrected_category as category, pattern_id, duplicate_of, revision
+"""
+LEARNING = """
+insert into patterns.agent_learnings (id, principal, agent_id, title, body, agent_domains, category, pattern_id, status,
+  held_reasons, embedding)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::halfvec(256))
+on conflict (id) do nothing returning id, version
+"""
+USE = """
+insert into patterns.learning_uses (learning_id, fix_id, succeeded)
+select l.id, $2, $3 from patterns.agent_learnings l where l.id = any($1::uuid[])
+on conflict (learning_id, fix_id) do update set succeeded = excluded.succeeded
+"""
+UNUSE = "delete from patterns.learning_uses where learning_id = any($1::uuid[]) and fix_id = $2"
+COUNT = """
+update patterns.agent_learnings l set uses = c.uses, successes = c.successes, updated_at = now(), version = version + 1
+from (
+  select l2.id, count(u.fix_id)::int as uses, count(u.fix_id) filter (where u.succeeded)::int as successes
+  from patterns.agent_learnings l2 left join patterns.learning_uses u on u.learning_id = l2.id
+  where l2.id = any($1::uuid[]) group by l2.id
+) c
+where l.id = c.id and (l.uses, l.successes) is distinct from (c.uses, c.successes)
+returning l.id, l.version
+"""
+
+
+def as_text(vector: Vector | None) -> str | None:
+    """pgvector's own notation, rounded to what a halfvec keeps."""
+    return None if vector is None else "[" + ",".join(f"{x:.5g}" for x in vector) + "]"
+
+
+class Neighbours(msgspec.Struct, frozen=True):
+    """What lies near one fix: known patterns, recent fixes, active learnings."""
+
+    patterns: list[asyncpg.Record]
+    fixes: list[asyncpg.Record]
+    learnings: list[asyncpg.Record]
+
+
+class Categorized(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `fix_patterns` as it is first written."""
+
+    event_id: UUID
+    fix_id: UUID
+    agent_id: str
+    repository: str
+    submitted_at: datetime
+    category: str
+    title: str | None = None
+    category_confidence: float | None = None
+    categories: Mapping[str, float] = {}
+    security_rank: float | None = None
+    pattern_id: UUID | None = None
+    duplicate_of: UUID | None = None
+    is_new: bool = False
+    novelty: float | None = None
+    related: Sequence[Related] = ()
+    languages: Mapping[str, int] = {}
+    learning_ids: tuple[UUID, ...] = ()
+    embedding: Any = None
+    path_terms: Mapping[str, float] = {}
+    status_reason: str | None = None
+
+    def row(self) -> tuple[object, ...]:
+        return (
+            self.fix_id, self.agent_id, self.repository, self.submitted_at, self.title, self.category,
+            self.category_confidence, self.categories, self.security_rank, self.pattern_id, self.duplicate_of,
+            self.is_new, self.novelty, msgspec.to_builtins(self.related), self.languages, self.learning_ids,
+            as_text(self.embedding), self.path_terms, self.status_reason,
+        )  # fmt: skip
+
+
+class NewPattern(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    label: str
+    category: str
+    centroid: Any
+    path_terms: Mapping[str, float]
+    members: tuple[UUID, ...]
+    example_fix_id: UUID
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+class Store:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        return self._database.pool
+
+    async def near(self, wanted: Sequence[tuple[Vector, datetime]]) -> list[Neighbours]:
+        """The neighbours of each (embedding, time), nearest first. Three statements, however many are wanted."""
+        numbers = list(range(len(wanted)))
+        texts = [as_text(vector) for vector, _ in wanted]
+        times = [at for _, at in wanted]
+        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+            # A filter must not starve the index scan.
+            await connection.execute("set local hnsw.iterative_scan = relaxed_order")
+            patterns = await connection.fetch(PATTERNS_NEAR, numbers, texts, NEAREST_PATTERNS)
+            fixes = await connection.fetch(FIXES_NEAR, numbers, texts, times, RECENT_DAYS, NEAREST_FIXES)
+            learnings = await connection.fetch(LEARNINGS_NEAR, numbers, texts, NEAREST_LEARNINGS)
+        found = [Neighbours([], [], []) for _ in wanted]
+        for row in patterns:
+            found[row["i"]].patterns.append(row)
+        for row in fixes:
+            found[row["i"]].fixes.append(row)
+        for row in learnings:
+            found[row["i"]].learnings.append(row)
+        return found
+
+    async def known(self, ids: Sequence[UUID]) -> set[UUID]:
+        return {row["fix_id"] for row in await self._pool.fetch(KNOWN, ids)}
+
+    async def record(
+        self, event_ids: Sequence[UUID], fixes: Sequence[Categorized], patterns: Sequence[NewPattern],
+        envelopes: Sequence[Envelope],
+    ) -> None:  # fmt: skip
+        """Stores a group: new patterns first, then the fixes, then what each pattern gained."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            fresh = await take(connection, SCHEMA, event_ids)
+            for pattern in sorted(patterns, key=lambda p: p.id):
+                await _add_pattern(connection, pattern)
+            rows = sorted((f for f in fixes if f.event_id in fresh), key=lambda f: f.fix_id)
+            await connection.executemany(FIX, [f.row() for f in rows])
+            await connection.executemany(SUPPORT, gained(rows))
+            await put(connection, SCHEMA, envelopes)
+
+    async def correct(self, command: Correction, announce: Announce) -> list[Envelope]:
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await take(connection, SCHEMA, [command.command_id]):
+                return []
+            row = await connection.fetchrow(CORRECT, command.fix_id, command.category, command.principal)
+            if row is None:
+                raise CommandRefused(
+                    Problem(status=404, code="not_found", detail="fix: not found, or not categorized yet")
+                )
+            envelopes = [announce(row)]
+            await put(connection, SCHEMA, envelopes)
+        return envelopes
+
+    async def create_learning(
+        self, command: LearningCreate, embedding: Vector, held_reasons: Sequence[str], announce: Announce
+    ) -> list[Envelope]:
+        """The id is the caller's: the same command again changes nothing."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(
+                LEARNING, command.id, command.principal, command.agent_id, command.title, command.body,
+                command.agent_domains, command.category, command.pattern_id, "held" if held_reasons else "active",
+                list(held_reasons), as_text(embedding),
+            )  # fmt: skip
+            envelopes = [announce(row)] if row is not None else []
+            await put(connection, SCHEMA, envelopes)
+        return envelopes
+
+    async def outcome(self, event: OutcomeRecorded, event_id: UUID, announce: Announce) -> list[Envelope]:
+        """Moves the counts of the learnings that the fix cites, by the difference only."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await take(connection, SCHEMA, [event_id]):
+                return []
+            cited = sorted(event.learning_ids)
+            if event.status in ("succeeded", "failed"):
+                await connection.execute(USE, cited, event.fix_id, event.status == "succeeded")
+            else:
+                await connection.execute(UNUSE, cited, event.fix_id)
+            envelopes = [announce(row) for row in await connection.fetch(COUNT, cited)]
+            await put(connection, SCHEMA, envelopes)
+        return envelopes
+
+
+async def _add_pattern(connection: Connection, pattern: NewPattern) -> None:
+    await connection.execute(
+        PATTERN, pattern.id, pattern.label, pattern.category, as_text(pattern.centroid), pattern.path_terms,
+        len(pattern.members), pattern.example_fix_id, pattern.first_seen_at, pattern.last_seen_at,
+    )  # fmt: skip
+    await connection.execute(ADOPT, sorted(pattern.members), pattern.id)
+
+
+def gained(rows: Sequence[Categorized]) -> list[tuple[UUID, int, datetime]]:
+    """(pattern, fixes more, last seen) in the order of the ids, so that two groups never wait for each other."""
+    more: dict[UUID, tuple[int, datetime]] = {}
+    for fix in rows:
+        if fix.pattern_id is not None and not fix.is_new:
+            count, last = more.get(fix.pattern_id, (0, fix.submitted_at))
+            more[fix.pattern_id] = (count + 1, max(last, fix.submitted_at))
+    return [(i, count, last) for i, (count, last) in sorted(more.items())]

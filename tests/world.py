@@ -1,0 +1,151 @@
+"""An empty deployment in this process: real servers, the services' own applications, real HTTP."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import httpx
+import uvicorn
+from nats.aio.client import Client
+
+from cli.keys import create_key
+from services.gateway.settings import GatewaySettings
+from shared.keys import SCOPES, Scope
+from shared.settings import Settings
+from tests.servers import Servers, free_port
+
+READY_SECONDS = 20.0
+
+
+class QuietServer(uvicorn.Server):
+    """Leaves the test runner's signals alone."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+    """Polls until `check` answers something true; fails with the last thing it said."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            found = await check()
+        except (AssertionError, httpx.HTTPError) as error:
+            found, last = None, error
+        else:
+            last = found
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s; last seen: {last!r}")
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int) -> AsyncIterator[uvicorn.Server]:
+    """Runs an ASGI application on a real socket until the block ends; then it drains like a real process."""
+    config = uvicorn.Config(app, port=port, log_config=None, lifespan="on", timeout_graceful_shutdown=10)
+    server = QuietServer(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        async with httpx.AsyncClient() as client:
+
+            async def ready() -> bool:
+                return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
+
+            await eventually(ready, READY_SECONDS)
+        yield server
+    finally:
+        server.should_exit = True
+        await task
+
+
+@dataclass
+class World:
+    servers: Servers
+    database: str
+    nats: Client
+    stack: AsyncExitStack
+    owner: asyncpg.Connection[asyncpg.Record] = field(init=False)
+
+    async def open(self) -> None:
+        self.owner = await asyncpg.connect(self.servers.database_url(self.database))
+        self.stack.push_async_callback(self.owner.close)
+
+    def settings(self, role: str, cls: type[Any] = Settings, **changes: Any) -> Any:
+        fields = {
+            "nats_url": self.servers.nats_url,
+            "redis_url": self.servers.redis_url,
+            "database_url": self.servers.database_url(self.database, role),
+            "port": free_port(),
+            "drain_seconds": 5.0,
+            "pool_size": 4,
+        }
+        return cls(**fields | changes)
+
+    async def start(self, *services: str, **changes: Any) -> None:
+        for service in services:
+            await self.stack.enter_async_context(self.worker(service, **changes))
+
+    @asynccontextmanager
+    async def worker(self, service: str, **changes: Any) -> AsyncIterator[Any]:
+        """One replica of `scoring`, `patterns` or `trainer`; yields its application."""
+        module = __import__(f"services.{service}.app", fromlist=["create_app"])
+        settings = self.settings(f"{service}_rw", **changes)
+        app = module.create_app(settings)
+        async with serving(app, settings.port):
+            yield app
+
+    async def gateway(self, **changes: Any) -> "Api":
+        from services.gateway.app import create_app
+
+        settings = self.settings("gateway_ro", GatewaySettings, **changes)
+        await self.stack.enter_async_context(serving(create_app(settings), settings.port))
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30)
+        await self.stack.enter_async_context(client)
+        return Api(self, client)
+
+    async def key(
+        self, principal: str = "owner", scopes: Sequence[Scope] = SCOPES, agents: Sequence[str] = ("*",), **more: Any
+    ) -> str:
+        url = self.servers.database_url(self.database)
+        return await create_key(url, principal=principal, scopes=scopes, agents=agents, **more)
+
+
+@dataclass
+class Api:
+    """The gateway as a client sees it, with one key a principal."""
+
+    world: World
+    client: httpx.AsyncClient
+    keys: dict[str, str] = field(default_factory=dict)
+
+    async def call(self, method: str, path: str, *, as_: str = "owner", **options: Any) -> httpx.Response:
+        if as_ not in self.keys:
+            self.keys[as_] = await self.world.key(as_)
+        headers = {"Authorization": f"Bearer {self.keys[as_]}"} | options.pop("headers", {})
+        return await self.client.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.call("GET", path, **options)
+
+    async def post(self, path: str, json: Any = None, **options: Any) -> httpx.Response:
+        return await self.call("POST", path, json=json, **options)
+
+    async def until(self, path: str, key: str, value: Any, seconds: float = 10.0) -> dict[str, Any]:
+        """Polls `path` until its field `key` has one of the values."""
+        wanted = value if isinstance(value, tuple) else (value,)
+
+        async def check() -> dict[str, Any] | None:
+            answer = await self.get(path)
+            body: dict[str, Any] = answer.json()
+            assert body.get(key) in wanted, body
+            return body
+
+        found: dict[str, Any] = await eventually(check, seconds)
+        return found
