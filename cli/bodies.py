@@ -21,7 +21,7 @@ class BulkLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     agent_id: str
     repository: str
     external_id: str
-    title: str
+    title: str | None = None
     submitted_at: datetime
     # Filled in when the line is sent: diffs wait compressed.
     diff: str = ""
@@ -37,7 +37,7 @@ def bulk_line(commit: Commit, agent_id: str, repository: str) -> BulkLine:
         repository=repository,
         external_id=commit.sha,
         author=commit.author.name[:MOST_AUTHOR] or None,
-        title=commit.subject[:MOST_TITLE],
+        title=commit.subject[:MOST_TITLE] or None,
         fix_type=fix_type(commit.subject),
         submitted_at=commit.time,
     )

@@ -19,6 +19,10 @@ from cli.connection import Connection
 from cli.history import fixes
 from cli.progress import shown
 from cli.report import Report
+from cli.settle import settled
+
+# After the last line is accepted; scoring follows the import closely.
+SCORED_WITHIN_SECONDS = 600
 
 
 def send(api: Api, lines: Iterable[BulkLine], report: Report) -> Iterator[LineAnswer]:
@@ -40,7 +44,9 @@ def import_history(
     as_of: datetime | None = None,
     others: re.Pattern[str] | None = None,
 ) -> Report:
-    """Sends the history at `path` to `api`; without one it only reads it. Raises `GitError`, `ApiError`, `Unreachable`.
+    """Sends the history at `path` to `api` and waits until it is scored; without one it only reads it.
+
+    Raises `GitError`, `ApiError`, `Unreachable`.
 
     `as_of` is the time up to which the checkout is known to be complete.
     """
@@ -53,6 +59,8 @@ def import_history(
     total = git_log.count(path, revision, selected)
     for _ in shown(send(api, found, report) if api else found, total, "importing" if api else "reading"):
         pass
+    if api and report.last_accepted:
+        settled(api, report.last_accepted, SCORED_WITHIN_SECONDS)
     return report
 
 

@@ -1,24 +1,24 @@
 """The `precedent` command."""
 
-from pathlib import Path
-
 import click
 
-from cli import import_git, score, train
+from cli import demo, import_git, keys, score, train
 from cli.connection import DEFAULT_URL, Connection
 
+COMMANDS = (import_git.command, score.command, train.command, demo.command, keys.keys)
 
-@click.group(context_settings={"auto_envvar_prefix": "PRECEDENT", "help_option_names": ["-h", "--help"]})
-@click.option("--url", envvar="PRECEDENT_URL", default=DEFAULT_URL, show_default=True, help="The gateway.")
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--url", envvar="PRECEDENT_URL", help=f"The gateway; default: the platform started here, or {DEFAULT_URL}."
+)
 @click.option("--key", envvar="PRECEDENT_KEY", help="The API key; default: the one that `make run` wrote.")
-@click.option("--home", envvar="PRECEDENT_HOME", default=".local", show_default=True, type=click.Path(path_type=Path),
-              help="Where `make run` keeps its state.")  # fmt: skip
 @click.version_option(package_name="precedent")
 @click.pass_context
-def main(context: click.Context, url: str, key: str | None, home: Path) -> None:
+def main(context: click.Context, url: str | None, key: str | None) -> None:
     """Judge proposed fixes by precedent."""
-    context.obj = Connection(url.rstrip("/"), home, key)
+    context.obj = Connection(url, key)
 
 
-for command in (import_git.command, score.command, train.command):
+for command in COMMANDS:
     main.add_command(command)

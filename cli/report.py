@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from cli.bodies import BulkLine
 from cli.bulk import LineAnswer
@@ -21,12 +22,17 @@ class Report:
     left_out: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
 
+    # The latest fix that was new; when it is scored, all of them are, as imports are scored in their order.
+    last_accepted: UUID | None = None
+
     def note_fix(self, fix: BulkLine) -> None:
         self.outcomes[fix.outcome.kind if fix.outcome else "not known yet"] += 1
         self.agents[fix.agent_id] += 1
 
     def note_answer(self, answer: LineAnswer) -> None:
         self.answers[answer.status] += 1
+        if answer.status == "accepted":
+            self.last_accepted = answer.id
         if answer.status == "rejected":
             self.refusals[sentence(answer.problem or {})] += 1
 

@@ -30,6 +30,8 @@ def progress(
     deadline, told = clock() + seconds, None
     while True:
         run = _run(api, run_id)
+        # Somebody had asked before: theirs is the run that counts.
+        run_id = run.get("joined_run_id") or run_id
         if (state := (run["status"], run.get("progress"))) != told:
             told = state
             yield run
