@@ -9,9 +9,7 @@ COMMANDS = (import_git.command, score.command, train.command, demo.command, keys
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--url", envvar="PRECEDENT_URL", help=f"The gateway; default: the platform started here, or {DEFAULT_URL}."
-)
+@click.option("--url", envvar="PRECEDENT_URL", help=f"Default: the platform started here, or {DEFAULT_URL}.")
 @click.option("--key", envvar="PRECEDENT_KEY", help="The API key; default: the one that `make run` wrote.")
 @click.version_option(package_name="precedent")
 @click.pass_context
