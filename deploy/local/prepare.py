@@ -36,9 +36,7 @@ async def prepare(environ: Mapping[str, str]) -> None:
 
 async def first_keys(database_url: str, home: Path) -> None:
     """Two principals, so that outcomes can be reported by someone who did not submit the fix."""
-    for name, principal, scopes in # Seven days of fixes with their diffs.
-DEFAULT_LOG_GIB = "4"
-FIRST_KEYS:
+    for name, principal, scopes in FIRST_KEYS:
         path = home / name
         if path.exists():
             continue

@@ -74,11 +74,8 @@ class Handlers:
         new = {h.fix.id: h for h in heard if h.fix.id not in known}
         group = sorted(new.values(), key=lambda h: (h.arrival.at, h.fix.id))
         near = await self.store.near([(h.arrival.examined.embedding.text, h.arrival.at) for h in group])
-        placed, formed = place_group(
-            [h.arrival for h in group],
-            [patterns_of(n) for n in near],
-            [fixes_of(n, h.fix.id) for h, n in zip(group, near, strict=True)],
-        )
+        around = [fixes_of(n, h.fix.id) for h, n in zip(group, near, strict=True)]
+        placed, formed = place_group([h.arrival for h in group], [patterns_of(n) for n in near], around)
         rows = [self._categorized(h, p, n) for h, p, n in zip(group, placed, near, strict=True)]
         events: list[Event] = [categorized_event(row) for row in rows]
         events += [detected_event(f) for f in formed]

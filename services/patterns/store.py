@@ -70,7 +70,8 @@ update patterns.patterns set support = support + $2, last_seen_at = greatest(las
 """
 CORRECT = """
 update patterns.fix_patterns set corrected_category = $2, corrected_by = $3, revision = revision + 1
-where fix_id = $1 returning fix_id, agent_id, repository, corrected_category as category, pattern_id, duplicate_of, revision
+where fix_id = $1
+returning fix_id, agent_id, repository, corrected_category as category, pattern_id, duplicate_of, revision
 """
 LEARNING = """
 insert into patterns.agent_learnings (id, principal, agent_id, title, body, agent_domains, category, pattern_id, status,
@@ -205,9 +206,7 @@ class Store:
                 return []
             row = await connection.fetchrow(CORRECT, command.fix_id, command.category, command.principal)
             if row is None:
-                raise CommandRefused(
-                    Problem(status=404, code="not_found", detail="fix: not found, or not categorized yet")
-                )
+                raise CommandRefused(Problem(status=404, code="not_found", detail="fix: not found, or not yet known"))
             envelopes = [announce(row)]
             await put(connection, SCHEMA, envelopes)
         return envelopes
