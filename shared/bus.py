@@ -7,7 +7,7 @@ from typing import Any
 
 import nats
 from faststream import AckPolicy
-from faststream.nats import NatsBroker, NatsMessage, PullSub
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -97,7 +97,7 @@ class Bus:
         return self.broker.subscriber(
             subject,
             durable=item.durable,
-            stream=item.stream,
+            stream=JStream(item.stream, declare=False),
             pull_sub=PullSub(batch_size=BATCH_SIZE, timeout=PULL_SECONDS),
             ack_policy=AckPolicy.NACK_ON_ERROR,
             no_reply=True,

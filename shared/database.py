@@ -9,7 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from shared.settings import Settings
 
-Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+Connection = asyncpg.Connection | PoolConnectionProxy
 
 CONNECT_SECONDS = 3.0
 PING_SECONDS = 2.0
@@ -32,7 +32,7 @@ class Database:
         self._settings = settings
         self._service = service
         self._ping: asyncio.Task[bool] | None = None
-        self.pool: asyncpg.Pool[asyncpg.Record]
+        self.pool: asyncpg.Pool
 
     async def open(self) -> None:
         self.pool = await asyncpg.create_pool(

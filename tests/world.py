@@ -71,7 +71,7 @@ class World:
     database: str
     nats: Client
     stack: AsyncExitStack
-    owner: asyncpg.Connection[asyncpg.Record] = field(init=False)
+    owner: asyncpg.Connection = field(init=False)
 
     async def open(self) -> None:
         self.owner = await asyncpg.connect(self.servers.database_url(self.database))

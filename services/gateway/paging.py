@@ -3,10 +3,11 @@
 import base64
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from services.gateway.problems import invalid
 from services.gateway.queries import Keyset, Listing
@@ -17,9 +18,9 @@ T = TypeVar("T")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
-Limit = Annotated[int, Parameter(ge=1, le=MAX_LIMIT, description="Items a page.")]
-Cursor = Annotated[str | None, Parameter(max_length=200, description="`next_cursor` of the page before.")]
-FieldNames = Annotated[str | None, Parameter(max_length=500, description="Comma-separated; `id` is always there.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Items a page.")]
+Cursor = Annotated[str | None, QueryParameter(max_length=200, description="`next_cursor` of the page before.")]
+FieldNames = Annotated[str | None, QueryParameter(max_length=500, description="Comma-separated; `id` is always there.")]
 
 
 def encode_cursor(after: Keyset) -> str:
@@ -53,6 +54,6 @@ def page(request: Request[Any, Any, Any], listing: Listing[T], names: str | None
     cursor = None if listing.after is None else encode_cursor(listing.after)
     headers = {}
     if cursor is not None:
-        following = request.url.include_query_params(cursor=cursor)
-        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
     return Response(Page(items=chosen(listing.items, names, cls), next_cursor=cursor), headers=headers)

@@ -15,6 +15,8 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://precedent.dev/problems/"
 FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 
+NAMED_FIELD = re.compile(r"(?:unknown|missing required) field `([^`]+)`")
+
 CODES = {
     400: "invalid_request",
     401: "unauthenticated",
@@ -106,13 +108,14 @@ def body_error(error: Exception) -> ApiError:
     """A message of msgspec, taken apart into the field and what is wrong with it."""
     text = str(error)
     found = FIELD.search(text)
-    unknown = re.search(r"unknown field `([^`]+)`", text)
-    missing = re.search(r"missing required field `([^`]+)`", text)
-    path = found.group(1) if found else ""
-    named = unknown or missing
-    if named:
-        path = f"{path}.{named.group(1)}" if path else named.group(1)
-    return invalid(path or "body", FIELD.sub("", text))
+    return _invalid_at(found.group(1) if found else "", FIELD.sub("", text))
+
+
+def _invalid_at(path: str, message: str) -> ApiError:
+    """Where the message names a field that is missing or unknown, that is the one to speak of."""
+    named = NAMED_FIELD.search(message)
+    parts = [part for part in (path, named.group(1) if named else "") if part]
+    return invalid(".".join(parts) or "body", message)
 
 
 def _validation(error: ValidationException) -> ApiError:
@@ -122,7 +125,8 @@ def _validation(error: ValidationException) -> ApiError:
         cause = error.__cause__ or error.__context__
         return body_error(cause if isinstance(cause, msgspec.MsgspecError) else ValueError(error.detail))
     first = found[0]
-    return invalid(str(first.get("key") or "body"), str(first.get("message") or error.detail))
+    path = "" if first.get("key") in (None, "data") else str(first["key"])
+    return _invalid_at(path, str(first.get("message") or error.detail))
 
 
 def respond(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

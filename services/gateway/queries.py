@@ -134,7 +134,7 @@ class Queries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def _ask(self, run: Callable[["asyncpg.Pool[asyncpg.Record]"], Awaitable[T]]) -> T:
+    async def _ask(self, run: Callable[["asyncpg.Pool"], Awaitable[T]]) -> T:
         try:
             return await run(self._database.pool)
         except AWAY as error:

@@ -160,7 +160,7 @@ class Store:
         self._database = database
 
     @property
-    def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
+    def _pool(self) -> asyncpg.Pool:
         return self._database.pool
 
     async def near(self, wanted: Sequence[tuple[Vector, datetime]]) -> list[Neighbours]:

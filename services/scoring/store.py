@@ -12,7 +12,7 @@ from services.scoring.domain import Thresholds
 from services.scoring.history import Buckets, Event, Key
 from services.scoring.outcomes import Judgement, Report, Subject, failures_moved, judge
 from shared.contracts.envelope import Envelope
-from shared.contracts.fixes import FixCategorized, FixSubmitted
+from shared.contracts.fixes import Decision, FixCategorized, FixSubmitted, Source
 from shared.database import Connection, Database
 from shared.outbox import put, take
 
@@ -151,12 +151,12 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
     scored_at: datetime
     confidence: float
-    source: str
+    source: Source
     degraded: bool
     model_version: str | None
     evidence: int | None
     low_evidence: bool | None
-    decision: str
+    decision: Decision
     features: list[float]
     feature_set: str
     as_of: datetime
@@ -180,7 +180,7 @@ class Store:
         self._database = database
 
     @property
-    def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
+    def _pool(self) -> asyncpg.Pool:
         return self._database.pool
 
     async def pasts(self, events: Sequence[Event]) -> list[dict[Key, Past]]:

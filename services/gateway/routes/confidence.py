@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody
 
 from services.gateway.bodies import ConfidenceBatchBody, ConfidenceBody
 from services.gateway.guards import caller, requires
@@ -25,7 +27,9 @@ def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Cand
 
 
 @post("/v1/confidence", status_code=200, guards=[requires("read")])
-async def score(request: Body, data: ConfidenceBody, runtime: Runtime, explain: bool = False) -> Response[Confidence]:
+async def score(
+    request: Body, data: JSONBody[ConfidenceBody], runtime: NamedDependency[Runtime], explain: FromQuery[bool] = False
+) -> Response[Confidence]:
     """Scores without storing; `?explain=true` adds the contributions of the model."""
     [reply] = await runtime.commands(CONFIDENCE, [candidate(caller(request), data, explain)])
     if reply.problem is not None:
@@ -35,7 +39,10 @@ async def score(request: Body, data: ConfidenceBody, runtime: Runtime, explain: 
 
 @post("/v1/confidence/batch", status_code=200, guards=[requires("read")])
 async def score_batch(
-    request: Body, data: ConfidenceBatchBody, runtime: Runtime, explain: bool = False
+    request: Body,
+    data: JSONBody[ConfidenceBatchBody],
+    runtime: NamedDependency[Runtime],
+    explain: FromQuery[bool] = False,
 ) -> Response[ConfidenceBatch]:
     """In the order of `items`; an item that cannot be scored is answered with its problem."""
     replies = await runtime.commands(CONFIDENCE, [candidate(caller(request), item, explain) for item in data.items])

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, get, patch, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from services.gateway.bodies import CorrectionBody, FixBody
@@ -28,9 +29,9 @@ MAX_WAIT_SECONDS = 30
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)")
 MARKER = "fix"
 
-IdempotencyKey = Annotated[str | None, Parameter(header="Idempotency-Key", required=False)]
+IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key", required=False)]
 Prefer = Annotated[
-    str | None, Parameter(header="Prefer", required=False, description="`wait=N`: answer once scored, N ≤ 30 s.")
+    str | None, HeaderParameter(name="Prefer", required=False, description="`wait=N`: answer once scored, N ≤ 30 s.")
 ]
 Body = Request[Any, Any, Any]
 
@@ -47,7 +48,11 @@ def finished(fix: Fix) -> bool:
 
 @post("/v1/fixes", status_code=202, guards=[requires("submit")])
 async def submit_fix(
-    request: Body, data: FixBody, runtime: Runtime, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
+    request: Body,
+    data: JSONBody[FixBody],
+    runtime: NamedDependency[Runtime],
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> Response[Fix | Accepted]:
     """Hands in a fix. `202` once it is on disk, `201` with the answer for `Prefer: wait=N`, `200` for a repeat."""
     now, principal = datetime.now(UTC), caller(request)
@@ -61,7 +66,7 @@ async def submit_fix(
     return await hand_in(runtime, event, wait_seconds(prefer))
 
 
-async def seen_before(runtime: Runtime, identity: UUID) -> Fix | Accepted | None:
+async def seen_before(runtime: NamedDependency[Runtime], identity: UUID) -> Fix | Accepted | None:
     """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
     try:
         found = await runtime.queries.fix(identity)
@@ -74,7 +79,7 @@ async def seen_before(runtime: Runtime, identity: UUID) -> Fix | Accepted | None
     return None
 
 
-async def hand_in(runtime: Runtime, event: FixSubmitted, seconds: int) -> Response[Fix | Accepted]:
+async def hand_in(runtime: NamedDependency[Runtime], event: FixSubmitted, seconds: int) -> Response[Fix | Accepted]:
     with runtime.waiters.wait_for(event.id) as waiter:
         await runtime.publish(event)
         await runtime.markers.set(MARKER, event.id)
@@ -87,7 +92,7 @@ async def hand_in(runtime: Runtime, event: FixSubmitted, seconds: int) -> Respon
     return await outcome_of(runtime, event.id)
 
 
-async def outcome_of(runtime: Runtime, identity: UUID) -> Response[Fix | Accepted]:
+async def outcome_of(runtime: NamedDependency[Runtime], identity: UUID) -> Response[Fix | Accepted]:
     try:
         fix = await runtime.queries.fix(identity)
     except ApiError:
@@ -102,7 +107,7 @@ def answered(body: Fix | Accepted, status: int) -> Response[Fix | Accepted]:
 
 
 @post("/v1/fixes/bulk", status_code=200, guards=[requires("operate")], media_type="application/x-ndjson")
-async def submit_bulk(request: Body, runtime: Runtime) -> Stream:
+async def submit_bulk(request: Body, runtime: NamedDependency[Runtime]) -> Stream:
     """NDJSON in, one fix of the past a line, with its `outcome` where known; NDJSON out, one answer a line."""
     bulk = Bulk(runtime, caller(request), datetime.now(UTC))
     body: AsyncIterator[bytes] = request.stream()
@@ -112,22 +117,22 @@ async def submit_bulk(request: Body, runtime: Runtime) -> Stream:
 @get("/v1/fixes", guards=[requires("read")])
 async def list_fixes(
     request: Body,
-    runtime: Runtime,
-    agent_id: str | None = None,
-    repository: str | None = None,
-    external_id: str | None = None,
-    category: Category | None = None,
-    status: FixStatus | None = None,
-    domain: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    q: Annotated[str | None, Parameter(max_length=200)] = None,
+    runtime: NamedDependency[Runtime],
+    agent_id: FromQuery[str | None] = None,
+    repository: FromQuery[str | None] = None,
+    external_id: FromQuery[str | None] = None,
+    category: FromQuery[Category | None] = None,
+    status: FromQuery[FixStatus | None] = None,
+    domain: FromQuery[str | None] = None,
+    since: FromQuery[datetime | None] = None,
+    until: FromQuery[datetime | None] = None,
+    q: Annotated[str | None, QueryParameter(max_length=200)] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     fields: FieldNames = None,
 ) -> Response[Page[Fix]]:
     """Newest first."""
-    wanted = {
+    wanted: dict[str, Any] = {
         "agent_id": agent_id, "repository": repository, "category": category, "status": status, "domain": domain,
         "since": since, "until": until, "q": q,
     }  # fmt: skip
@@ -140,8 +145,12 @@ async def list_fixes(
 
 
 @get("/v1/fixes/{fix_id:uuid}", guards=[requires("read")])
-async def get_fix(fix_id: UUID, runtime: Runtime) -> Fix:
+async def get_fix(fix_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> Fix:
     """Its status from the first moment."""
+    return await find_fix(runtime, fix_id)
+
+
+async def find_fix(runtime: Runtime, fix_id: UUID) -> Fix:
     found = await runtime.queries.fix(fix_id)
     if found is not None:
         return found
@@ -154,8 +163,10 @@ async def get_fix(fix_id: UUID, runtime: Runtime) -> Fix:
 
 
 @patch("/v1/fixes/{fix_id:uuid}", guards=[requires("report")])
-async def correct_fix(request: Body, fix_id: UUID, data: CorrectionBody, runtime: Runtime) -> Fix:
+async def correct_fix(
+    request: Body, fix_id: FromPath[UUID], data: JSONBody[CorrectionBody], runtime: NamedDependency[Runtime]
+) -> Fix:
     """A correction of the category, kept beside the prediction."""
     correction = Correction(command_id=new_id(), fix_id=fix_id, category=data.category, principal=caller(request).name)
     await runtime.command(CORRECT, correction, UUID)
-    return await get_fix.fn(fix_id, runtime)
+    return await find_fix(runtime, fix_id)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from services.gateway.runtime import Runtime
@@ -15,7 +16,7 @@ async def healthz() -> dict[str, str]:
 
 
 @get("/readyz")
-async def readyz(runtime: Runtime) -> Response[dict[str, Any]]:
+async def readyz(runtime: NamedDependency[Runtime]) -> Response[dict[str, Any]]:
     """`503` only while draining or without NATS: fixes are accepted without Postgres and Redis."""
     if runtime.draining.is_set():
         return Response({"status": "draining", "checks": {}}, status_code=503)
@@ -27,7 +28,7 @@ async def readyz(runtime: Runtime) -> Response[dict[str, Any]]:
 
 
 @get("/metrics", media_type="text/plain")
-async def metrics(runtime: Runtime) -> Response[bytes]:
+async def metrics(runtime: NamedDependency[Runtime]) -> Response[bytes]:
     """Prometheus text format."""
     pool = runtime.database.pool
     runtime.bus_metrics.pool.labels("idle").set(pool.get_idle_size())

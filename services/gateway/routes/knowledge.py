@@ -4,7 +4,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from services.gateway.bodies import AnalyzeBody, LearningBody
 from services.gateway.guards import caller, requires
@@ -21,7 +22,7 @@ Body = Request[Any, Any, Any]
 
 
 @post("/v1/patterns/analyze", status_code=200, guards=[requires("read")])
-async def analyze(data: AnalyzeBody, runtime: Runtime) -> Analysis:
+async def analyze(data: JSONBody[AnalyzeBody], runtime: NamedDependency[Runtime]) -> Analysis:
     """What kind of change a diff is, and what was learned about its like; nothing is stored."""
     check_diff(data.diff)
     to_analyze = ToAnalyze(diff=data.diff, title=data.title, repository=data.repository)
@@ -30,13 +31,17 @@ async def analyze(data: AnalyzeBody, runtime: Runtime) -> Analysis:
 
 @get("/v1/patterns", guards=[requires("read")])
 async def list_patterns(
-    request: Body, runtime: Runtime, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None, fields: FieldNames = None
+    request: Body,
+    runtime: NamedDependency[Runtime],
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    fields: FieldNames = None,
 ) -> Response[Page[Pattern]]:
     return page(request, await runtime.queries.patterns(decode_cursor(cursor), limit), fields, Pattern)
 
 
 @get("/v1/patterns/{pattern_id:uuid}", guards=[requires("read")])
-async def get_pattern(pattern_id: UUID, runtime: Runtime) -> Pattern:
+async def get_pattern(pattern_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> Pattern:
     found = await runtime.queries.pattern(pattern_id)
     if found is None:
         raise not_found("pattern")
@@ -45,7 +50,10 @@ async def get_pattern(pattern_id: UUID, runtime: Runtime) -> Pattern:
 
 @post("/v1/learnings", status_code=201, guards=[requires("submit")])
 async def create_learning(
-    request: Body, data: LearningBody, runtime: Runtime, idempotency_key: IdempotencyKey = None
+    request: Body,
+    data: JSONBody[LearningBody],
+    runtime: NamedDependency[Runtime],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[Learning]:
     """What an agent learned. It is screened before it spreads: `status` tells whether it is `held`."""
     principal = caller(request)
@@ -55,18 +63,18 @@ async def create_learning(
     created = await runtime.command(
         LEARNING_CREATE, LearningCreate(id=identity, principal=principal.name, **fields), UUID
     )
-    learning = await get_learning.fn(created, runtime)
+    learning = await find_learning(runtime, created)
     return Response(learning, status_code=201, headers={"Location": f"/v1/learnings/{created}"})
 
 
 @get("/v1/learnings", guards=[requires("read")])
 async def list_learnings(
     request: Body,
-    runtime: Runtime,
-    domain: str | None = None,
-    agent_id: str | None = None,
-    category: Category | None = None,
-    q: Annotated[str | None, Parameter(max_length=200)] = None,
+    runtime: NamedDependency[Runtime],
+    domain: FromQuery[str | None] = None,
+    agent_id: FromQuery[str | None] = None,
+    category: FromQuery[Category | None] = None,
+    q: Annotated[str | None, QueryParameter(max_length=200)] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     fields: FieldNames = None,
@@ -77,7 +85,11 @@ async def list_learnings(
 
 
 @get("/v1/learnings/{learning_id:uuid}", guards=[requires("read")])
-async def get_learning(learning_id: UUID, runtime: Runtime) -> Learning:
+async def get_learning(learning_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> Learning:
+    return await find_learning(runtime, learning_id)
+
+
+async def find_learning(runtime: Runtime, learning_id: UUID) -> Learning:
     found = await runtime.queries.learning(learning_id)
     if found is None:
         raise not_found("learning")

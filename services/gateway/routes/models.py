@@ -4,6 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.gateway.bodies import PromoteBody, RetrainBody
 from services.gateway.guards import caller, requires
@@ -20,13 +22,17 @@ Body = Request[Any, Any, Any]
 
 
 @get("/v1/models", guards=[requires("read")])
-async def list_models(runtime: Runtime, kind: ModelKind | None = None) -> Page[Model]:
+async def list_models(runtime: NamedDependency[Runtime], kind: FromQuery[ModelKind | None] = None) -> Page[Model]:
     """Newest first, at most 200."""
     return Page(items=await runtime.queries.models(kind))
 
 
 @get("/v1/models/{version:str}", guards=[requires("read")])
-async def get_model(version: str, runtime: Runtime) -> Model:
+async def get_model(version: FromPath[str], runtime: NamedDependency[Runtime]) -> Model:
+    return await find_model(runtime, version)
+
+
+async def find_model(runtime: Runtime, version: str) -> Model:
     found = await runtime.queries.model(version)
     if found is None:
         raise not_found("model")
@@ -34,15 +40,18 @@ async def get_model(version: str, runtime: Runtime) -> Model:
 
 
 @get("/v1/models/{version:str}/promotions", guards=[requires("read")])
-async def list_promotions(version: str, runtime: Runtime) -> Page[Promotion]:
+async def list_promotions(version: FromPath[str], runtime: NamedDependency[Runtime]) -> Page[Promotion]:
     """What was in production when, by whom and why."""
-    await get_model.fn(version, runtime)
+    await find_model(runtime, version)
     return Page(items=await runtime.queries.promotions(version))
 
 
 @post("/v1/models/retrain", status_code=202, guards=[requires("operate")])
 async def retrain(
-    request: Body, runtime: Runtime, data: RetrainBody | None = None, idempotency_key: IdempotencyKey = None
+    request: Body,
+    runtime: NamedDependency[Runtime],
+    data: JSONBody[RetrainBody | None] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[RunAccepted]:
     """Asks the trainer for a new model; a run of the same kind that is under way is joined."""
     body, principal = data or RetrainBody(), caller(request)
@@ -56,10 +65,10 @@ async def retrain(
 
 @post("/v1/models/{version:str}/promote", status_code=202, guards=[requires("operate")])
 async def promote(
-    request: Body, version: str, runtime: Runtime, data: PromoteBody | None = None
+    request: Body, version: FromPath[str], runtime: NamedDependency[Runtime], data: JSONBody[PromoteBody | None] = None
 ) -> Response[PromotionAccepted]:
     """Makes this version the one that answers, also to roll back."""
-    await get_model.fn(version, runtime)
+    await find_model(runtime, version)
     reason = data.reason if data else None
     await runtime.publish(
         PromotionRequested(request_id=new_id(), version=version, requested_by=caller(request).name, reason=reason)
@@ -68,7 +77,7 @@ async def promote(
 
 
 @get("/v1/training-runs/{run_id:uuid}", guards=[requires("read")])
-async def get_training_run(run_id: UUID, runtime: Runtime) -> TrainingRun:
+async def get_training_run(run_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> TrainingRun:
     found = await runtime.queries.training_run(run_id)
     if found is not None:
         return found

@@ -5,6 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from services.gateway.bodies import NamedOutcomeBody, OutcomeBody
 from services.gateway.guards import caller, requires
@@ -19,7 +21,7 @@ from shared.ids import fix_id as named_fix_id
 
 
 async def report(
-    runtime: Runtime, principal: Principal, fix_id: UUID, body: OutcomeBody, key: str | None
+    runtime: NamedDependency[Runtime], principal: Principal, fix_id: UUID, body: OutcomeBody, key: str | None
 ) -> Response[OutcomeAccepted]:
     now = datetime.now(UTC)
     check_time("observed_at", body.observed_at, now)
@@ -37,7 +39,7 @@ async def report(
     return Response(OutcomeAccepted(outcome_id=event.outcome_id), status_code=202)
 
 
-async def refuse_submitter(runtime: Runtime, principal: Principal, fix_id: UUID) -> None:
+async def refuse_submitter(runtime: NamedDependency[Runtime], principal: Principal, fix_id: UUID) -> None:
     """At once where the fix is stored; scoring refuses it again where it is not yet."""
     try:
         submitter = await runtime.queries.submitter(fix_id)
@@ -50,9 +52,9 @@ async def refuse_submitter(runtime: Runtime, principal: Principal, fix_id: UUID)
 @post("/v1/fixes/{fix_id:uuid}/outcome", status_code=202, guards=[requires("report")])
 async def report_outcome(
     request: Request[Any, Any, Any],
-    fix_id: UUID,
-    data: OutcomeBody,
-    runtime: Runtime,
+    fix_id: FromPath[UUID],
+    data: JSONBody[OutcomeBody],
+    runtime: NamedDependency[Runtime],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[OutcomeAccepted]:
     """The latest report of a reporter counts; the earlier ones are kept."""
@@ -61,7 +63,10 @@ async def report_outcome(
 
 @post("/v1/outcomes", status_code=202, guards=[requires("report")])
 async def report_named_outcome(
-    request: Request[Any, Any, Any], data: NamedOutcomeBody, runtime: Runtime, idempotency_key: IdempotencyKey = None
+    request: Request[Any, Any, Any],
+    data: JSONBody[NamedOutcomeBody],
+    runtime: NamedDependency[Runtime],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[OutcomeAccepted]:
     """The same, for callers who know the fix by its repository's name for it."""
     fix_id = named_fix_id(data.repository, data.external_id)
