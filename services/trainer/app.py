@@ -1,0 +1,62 @@
+"""Wires the trainer. Nothing connects before the application starts."""
+
+import asyncio
+import logging
+
+from shared.features.vector import FEATURE_SET, FEATURES
+
+from services.trainer.handlers import Handlers
+from services.trainer.metrics import TrainerMetrics
+from services.trainer.registry import Registry
+from services.trainer.settings import TrainerSettings
+from services.trainer.store import SCHEMA, Store
+from services.trainer.training import Trainer
+from shared.bus import Bus
+from shared.database import Database
+from shared.delivery import Delivery
+from shared.outbox import Outbox
+from shared.telemetry import BusMetrics, new_registry
+from shared.worker import Worker
+
+SERVICE = "trainer"
+REFRESH_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: TrainerSettings) -> Worker:
+    registry = new_registry()
+    metrics, bus_metrics = TrainerMetrics(registry), BusMetrics(registry)
+    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
+    store, outbox = Store(database), Outbox(bus, database, SCHEMA)
+    models = Registry(bus, outbox)
+    delivery = Delivery(bus, database, bus_metrics, registry)
+    trainer = Trainer(store, models, bus, metrics, settings, FEATURES, FEATURE_SET, delivery.draining)
+    Handlers(trainer, models, store, bus).register(delivery)
+
+    async def show_champions() -> None:
+        """Another replica may have promoted: the registry knows. Raises until the tables are there."""
+        for kind, ece in await store.calibration_errors():
+            metrics.calibration_error.labels(kind).set(ece)
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await show_champions()
+            except Exception:
+                if await database.alive():
+                    log.exception("the champions could not be read; it tries again")
+
+    return Worker(
+        service=SERVICE,
+        settings=settings,
+        bus=bus,
+        database=database,
+        delivery=delivery,
+        registry=registry,
+        metrics=bus_metrics,
+        start=show_champions,
+        background=(outbox.relay, refresh),
+        stop=outbox.forget_published,
+    )

@@ -1,0 +1,124 @@
+"""The fitting process: `python -m services.trainer.fit DIRECTORY` turns a job and its rows into a result.
+
+A process of its own, so that the service goes on answering, a crash in native code costs one run, and a stop is
+a signal. It says each stage on standard output and ends when its standard input does: its parent is gone then.
+"""
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+
+from services.trainer import booster, dataset, job
+from services.trainer.calibrate import calibrate
+from services.trainer.dataset import Dataset
+from services.trainer.domain import refusal
+from services.trainer.job import Fitted, Job, Refused
+from services.trainer.judge import judge
+from services.trainer.split import Split, by_time
+from shared.artefacts import Artefact, encode
+
+Say = Callable[[str], None]
+
+
+def train(directory: Path, say: Say) -> Fitted | Refused:
+    """Reads the job, fits, judges, and leaves the artefact in `directory`."""
+    task = job.read_job(directory)
+    data = dataset.read(directory, task.features)
+    held = int(data.y.sum())
+    reason = refusal(held, len(data) - held)
+    if reason is not None:
+        return Refused(reason=_with_cap(reason, data.capped))
+    split = by_time(data.submitted_at)
+    reason = one_sided(data, split)
+    if reason is not None:
+        return Refused(reason=reason)
+    return _learn(directory, task, data, split, say)
+
+
+def _with_cap(reason: str, capped: int) -> str:
+    return f"{reason} ({capped} more of one reporter are over the cap)" if capped else reason
+
+
+def one_sided(data: Dataset, split: Split) -> str | None:
+    """Why the parts cannot do their work: the trees and the judgement each need both outcomes."""
+    for name, rows in (("earliest", data.y[split.fit]), ("newest", data.y[split.evaluate])):
+        if rows.min() == rows.max():
+            return f"the {name} {len(rows)} fixes all {'held' if rows[0] else 'failed'}: there is nothing to tell apart"
+    return None
+
+
+def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) -> Fitted:
+    say("fitting")
+    params = booster.parameters(split.fit.stop, task.seed, task.threads)
+    model = booster.fit(data.part(split.fit), data.part(split.stop), task.features, params)
+    say("calibrating")
+    artefact = _artefact(task, model, data, split)
+    sha256, encoded = encode(artefact)
+    (directory / job.ARTEFACT).write_bytes(encoded)
+    say("evaluating")
+    metrics, verdict = judge(directory, task, data, split, artefact)
+    return Fitted(
+        sha256=sha256,
+        rows=len(data),
+        base_rate=metrics["base_rate"],
+        trained_from=data.time(0),
+        trained_until=data.time(split.calibrate.stop - 1),
+        metrics=metrics,
+        lineage=_lineage(task, data, params),
+        promote=verdict.promote,
+        reason=verdict.reason,
+    )
+
+
+def _artefact(task: Job, model: str, data: Dataset, split: Split) -> Artefact:
+    x, y = data.part(split.calibrate)
+    earlier = float(data.y[: split.stop.stop].mean())
+    return Artefact(
+        kind="confidence",
+        feature_set=task.feature_set,
+        features=list(task.features),
+        booster=model,
+        calibration=calibrate(booster.predict(model, x, task.threads), y, earlier),
+    )
+
+
+def _lineage(task: Job, data: Dataset, params: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "data_sha256": data.sha256(),
+        "data_from": data.time(0),
+        "data_until": data.time(len(data) - 1),
+        "rows": len(data),
+        "rows_over_cap": data.capped,
+        "parameters": params,
+        "seed": task.seed,
+        "feature_set": task.feature_set,
+        "code_version": task.code_version,
+        "lightgbm_version": lightgbm.__version__,
+    }
+
+
+def _end_with_parent(directory: Path) -> None:
+    """The parent holds the other end of standard input and never writes to it."""
+    sys.stdin.buffer.read()
+    shutil.rmtree(directory, ignore_errors=True)
+    os._exit(1)
+
+
+def _say(stage: str) -> None:
+    sys.stdout.write(f"{stage}\n")
+    sys.stdout.flush()
+
+
+def main(directory: Path) -> None:
+    threading.Thread(target=_end_with_parent, args=(directory,), daemon=True).start()
+    job.write(directory, job.RESULT, train(directory, _say))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
