@@ -105,7 +105,7 @@ def _lineage(task: Job, data: Dataset, params: dict[str, Any]) -> dict[str, Any]
 
 def _end_with_parent(directory: Path) -> None:
     """The parent holds the other end of standard input and never writes to it."""
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not sys.stdin: its lock, held here for ever, aborts the interpreter when it ends
     shutil.rmtree(directory, ignore_errors=True)
     os._exit(1)
 

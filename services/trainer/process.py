@@ -72,7 +72,8 @@ def _result(directory: Path, code: int) -> Fitted | Refused:
     if code == 0:
         return job.read_result(directory)
     if code < 0:
-        raise FitFailedError(f"the fit was killed by {signal.Signals(-code).name}; SIGKILL mostly means out of memory")
+        hint = " (mostly for want of memory)" if -code == signal.SIGKILL else ""
+        raise FitFailedError(f"the fit was killed by {signal.Signals(-code).name}{hint}")
     told = (directory / ERRORS).read_text(errors="replace").strip().rpartition("\n")[2]
     raise FitFailedError(f"the fit ended with code {code}: {told[-TOLD_CHARACTERS:]}")
 
