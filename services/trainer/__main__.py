@@ -1,9 +1,9 @@
 import os
 
 from services.trainer.app import SERVICE, create_app
-from services.trainer.settings import TrainerSettings
+from shared.settings import Settings
 from shared.worker import run
 
 if __name__ == "__main__":
-    settings = TrainerSettings.read(os.environ)
+    settings = Settings.read(os.environ)
     run(SERVICE, settings, create_app(settings))

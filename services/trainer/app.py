@@ -8,13 +8,13 @@ from shared.features.vector import FEATURE_SET, FEATURES
 from services.trainer.handlers import Handlers
 from services.trainer.metrics import TrainerMetrics
 from services.trainer.registry import Registry
-from services.trainer.settings import TrainerSettings
 from services.trainer.store import SCHEMA, Store
 from services.trainer.training import Trainer
 from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.outbox import Outbox
+from shared.settings import Settings
 from shared.telemetry import BusMetrics, new_registry
 from shared.worker import Worker
 
@@ -24,14 +24,14 @@ REFRESH_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: TrainerSettings) -> Worker:
+def create_app(settings: Settings) -> Worker:
     registry = new_registry()
     metrics, bus_metrics = TrainerMetrics(registry), BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
     store, outbox = Store(database), Outbox(bus, database, SCHEMA)
     models = Registry(bus, outbox)
     delivery = Delivery(bus, database, bus_metrics, registry)
-    trainer = Trainer(store, models, bus, metrics, settings, FEATURES, FEATURE_SET, delivery.draining)
+    trainer = Trainer(store, models, bus, metrics, FEATURES, FEATURE_SET, delivery.draining)
     Handlers(trainer, models, store, bus).register(delivery)
 
     async def show_champions() -> None:

@@ -71,8 +71,7 @@ def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) ->
         trained_until=data.time(split.calibrate.stop - 1),
         metrics=metrics,
         lineage=_lineage(task, data, params),
-        promote=verdict.promote,
-        reason=verdict.reason,
+        verdict=verdict,
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from services.trainer.domain import Verdict
+
 JOB = "job.json"
 CHAMPION = "champion.json"
 ARTEFACT = "artefact.json"
@@ -40,8 +42,7 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True, tag="fitted"):
     trained_until: datetime
     metrics: dict[str, Any]
     lineage: dict[str, Any]
-    promote: bool
-    reason: str
+    verdict: Verdict
 
 
 def write(directory: Path, name: str, value: msgspec.Struct) -> None:

@@ -69,7 +69,7 @@ class Registry:
         """The model and the run's end; with a promotion when it was won against the champion of this moment."""
         async with self._committed(connection) as events:
             champion = await store.lock_champion(connection, run.kind)
-            verdict = final(Verdict(fitted.promote, fitted.reason), compared, champion)
+            verdict = final(fitted.verdict, compared, champion)
             version = await store.register(connection, run.kind, fitted, feature_set, verdict.status)
             if verdict.promote:
                 by = run.requested_by or "trainer"

@@ -15,13 +15,15 @@ from services.trainer.job import Job, Refused
 from services.trainer.metrics import TrainerMetrics
 from services.trainer.process import FitFailedError, StoppedError
 from services.trainer.registry import Registry
-from services.trainer.settings import TrainerSettings
 from services.trainer.store import Store
 from shared import artefacts
 from shared.bus import Bus
 from shared.contracts.models import RunStatus
 from shared.database import Connection
 
+SEED = 20_240_229  # any: the same seed and data give the same bytes
+FIT_THREADS = 2
+FIT_LIMIT_SECONDS = 3600.0
 # A run that cannot be seen yet, or is about to end, is looked for again.
 LOOKS = 10
 LOOK_SECONDS = 0.5
@@ -37,7 +39,6 @@ class Trainer:
     registry: Registry
     bus: Bus
     metrics: TrainerMetrics
-    settings: TrainerSettings
     features: tuple[str, ...]
     feature_set: str
     stop: asyncio.Event
@@ -81,7 +82,7 @@ class Trainer:
             directory,
             said=lambda stage: self.registry.said(connection, run, stage),
             stop=self.stop,
-            limit_seconds=self.settings.fit_limit_seconds,
+            limit_seconds=FIT_LIMIT_SECONDS,
         )
         if isinstance(fitted, Refused):
             return await self.registry.fail(connection, run, fitted.reason)
@@ -100,8 +101,8 @@ class Trainer:
         task = Job(
             features=self.features,
             feature_set=self.feature_set,
-            seed=self.settings.seed,
-            threads=self.settings.fit_threads,
+            seed=SEED,
+            threads=FIT_THREADS,
             code_version=installed("precedent"),
             champion=champion["version"] if champion and note is None else None,
             notes=(note,) if note else (),

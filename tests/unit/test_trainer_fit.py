@@ -59,7 +59,7 @@ def test_a_learnable_history_gives_a_model_better_than_a_constant(tmp_path: Path
     stages: list[str] = []
     result = train(lay(tmp_path, history(3000)), stages.append)
     assert isinstance(result, Fitted)
-    assert result.promote
+    assert result.verdict.promote
     assert stages == ["fitting", "calibrating", "evaluating"]
     assert result.metrics["auc"] > 0.75
     assert result.metrics["brier"] < result.metrics["constant"]["brier"]
@@ -91,7 +91,7 @@ def test_noise_is_judged_no_better_than_a_constant(tmp_path: Path) -> None:
     noise = [row | {"features": random.normal(size=3).tolist()} for row in history(1500)]
     result = fitted(lay(tmp_path, noise))
     assert result.metrics["auc"] < 0.6
-    assert result.promote == (result.metrics["brier"] < result.metrics["constant"]["brier"])
+    assert result.verdict.promote == (result.metrics["brier"] < result.metrics["constant"]["brier"])
 
 
 def test_a_champion_is_beaten_only_by_what_is_better_on_the_same_rows(tmp_path: Path) -> None:
@@ -100,13 +100,13 @@ def test_a_champion_is_beaten_only_by_what_is_better_on_the_same_rows(tmp_path: 
     fitted(small)
     (large / job.CHAMPION).write_bytes((small / job.ARTEFACT).read_bytes())
     result = fitted(large)
-    assert result.promote
+    assert result.verdict.promote
     assert result.metrics["champion"]["version"] == "confidence-1"
     assert result.metrics["gain"]["low"] > 0
     (large / job.CHAMPION).write_bytes((large / job.ARTEFACT).read_bytes())
     again = fitted(large)
-    assert not again.promote
-    assert "not surely better" in again.reason
+    assert not again.verdict.promote
+    assert "not surely better" in again.verdict.reason
 
 
 @pytest.mark.parametrize(
