@@ -1,0 +1,30 @@
+"""The kind of change its submitter says it is, in the words of conventional commits."""
+
+import re
+
+_SYNONYMS = {
+    "build": "build dep deps dependencies",
+    "chore": "chore chores maintenance release",
+    "ci": "ci",
+    "docs": "docs doc documentation",
+    "feat": "feat feature features",
+    "fix": "fix fixes bug bug-fix bugfix hotfix",
+    "perf": "perf performance optimize optimization",
+    "refactor": "refactor refactoring cleanup",
+    "revert": "revert reverts",
+    "security": "security sec",
+    "style": "style format",
+    "test": "test tests testing",
+}
+_FIX_TYPE = {word: fix_type for fix_type, words in _SYNONYMS.items() for word in words.split()}
+# `fix`, `fix:`, `fix(scope)!: title`; a title without the colon is only a title.
+_PREFIX = re.compile(r"\s*([A-Za-z_-]+)\s*(?:\([^)]*\))?!?\s*(?::|$)")
+
+
+def normalize_fix_type(text: str | None) -> str | None:
+    """One of build, chore, ci, docs, feat, fix, perf, refactor, revert, security, style, test; None for anything else.
+
+    `text` is the bare word or a title that begins with it.
+    """
+    prefix = _PREFIX.match(text or "")
+    return _FIX_TYPE.get(prefix[1].lower().replace("_", "-")) if prefix else None
