@@ -1,0 +1,52 @@
+"""The answer when there is no model: a logistic formula, the same for everybody.
+
+Fitted to the public histories of 20 open-source repositories (79,814 changes with a known outcome, 86.0 % of
+which held). Leaving repositories out (ten folds of two): AUC 0.782, Brier skill over the base rate 0.158, ECE 0.004
+over ten deciles; within a single repository AUC 0.741 on average. Without any history: AUC 0.742, ECE 0.017.
+"""
+
+from collections.abc import Callable, Sequence
+from math import exp, isnan, log, log1p
+from typing import NamedTuple
+
+from shared.features.vector import FEATURES
+
+
+def _logit(rate: float) -> float:
+    return log(rate / (1 - rate))
+
+
+class Term(NamedTuple):
+    feature: str
+    scale: Callable[[float], float]
+    # In log-odds of holding, per unit of the scaled feature.
+    weight: float
+    # Stands in, already scaled, for a feature that is not known: the mean of the histories, the prior for the rate.
+    typical: float
+
+
+TERMS = (
+    Term("la", log1p, -0.373, 2.97),
+    Term("la_test", log1p, -0.048, 1.11),
+    Term("n_files", log1p, 0.221, 1.24),
+    Term("br_rem", log1p, -0.103, 0.86),
+    Term("indent_add", log1p, -0.209, 2.28),
+    Term("author_failure_rate", _logit, -0.464, -1.82),
+    Term("repository_changes", log1p, 0.160, 7.45),
+    Term("file_changes_max", log1p, 0.217, 3.21),
+    Term("file_failures_sum", log1p, -0.303, 2.07),
+    Term("file_gap_days_min", log1p, 0.170, 1.49),
+)
+BIAS = 1.223
+# No change of those histories was surer than this, so no claim may be.
+_LIMIT = 6.0
+_COLUMNS = tuple((FEATURES.index(term.feature), term) for term in TERMS)
+
+
+def formula(vector: Sequence[float]) -> float:
+    """P(held), strictly between 0 and 1, of a vector in the order of `FEATURES`; NaN = not known."""
+    log_odds = BIAS
+    for column, term in _COLUMNS:
+        value = vector[column]
+        log_odds += term.weight * (term.typical if isnan(value) else term.scale(value))
+    return 1 / (1 + exp(-max(-_LIMIT, min(_LIMIT, log_odds))))
