@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from shared.features.vector import FEATURE_SET, FEATURES
-from tests.world import World, eventually
 
 from shared.artefacts import fetch
+from shared.features.vector import FEATURE_SET, FEATURES
+from tests.world import World, eventually
 
 RETRAIN = "models.retrain_requested.v1"
 PROMOTE = "models.promotion_requested.v1"

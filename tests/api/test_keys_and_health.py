@@ -1,0 +1,111 @@
+"""Who may call what, and what the probes say."""
+
+from uuid import uuid4
+
+import pytest
+
+from services.gateway.app import ROUTES
+from services.gateway.edge import OPEN
+from tests.world import Api, World, eventually
+
+ZERO = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture
+async def api(world: World) -> Api:
+    return await world.gateway()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "Basic abc", "Bearer", "Bearer pk_short", "Bearer " + "pk_" + "0" * 56, "bearer x"],
+)
+async def test_a_bad_key_is_401(api: Api, header: str | None) -> None:
+    headers = {"Authorization": header} if header else {}
+    answer = await api.client.get("/v1/fixes", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_revoked_key_stops_within_a_second(api: Api) -> None:
+    assert (await api.get("/v1/fixes")).status_code == 200
+    await api.world.owner.execute("update control.api_keys set revoked_at = now()")
+
+    async def refused() -> bool:
+        return (await api.get("/v1/fixes")).status_code == 401
+
+    await eventually(refused, seconds=1.5)
+
+
+async def test_an_expired_key_is_refused(api: Api) -> None:
+    await api.get("/v1/fixes")
+    await api.world.owner.execute("update control.api_keys set expires_at = now() - interval '1 second'")
+
+    async def refused() -> bool:
+        return (await api.get("/v1/fixes")).status_code == 401
+
+    await eventually(refused, seconds=1.5)
+
+
+async def test_a_change_of_keys_is_heard_at_once(api: Api) -> None:
+    await api.get("/v1/fixes")
+    await api.world.owner.execute("update control.api_keys set revoked_at = now()")
+    await api.world.nats.publish("keys.changed.v1", b"{}")
+    await api.world.nats.flush()
+
+    async def refused() -> bool:
+        return (await api.get("/v1/fixes")).status_code == 401
+
+    await eventually(refused, seconds=0.5)
+
+
+def _operations() -> list[tuple[str, str]]:
+    found = []
+    for route in ROUTES:
+        for path in route.paths or {"/"}:
+            found += [(str(method), path) for method in route.http_methods if path not in OPEN]
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("method", "path"), _operations())
+async def test_every_route_needs_a_key_and_a_scope(api: Api, method: str, path: str) -> None:
+    for name in ("fix_id", "pattern_id", "learning_id", "run_id"):
+        path = path.replace(f"{{{name}:uuid}}", str(uuid4()))
+    path = path.replace("{version:str}", "confidence-1")
+    assert (await api.client.request(method, path)).status_code == 401
+    api.keys["nobody"] = await api.world.key("nobody", scopes=[])
+    answer = await api.call(method, path, as_="nobody")
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_probes_need_no_key(api: Api) -> None:
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
+        assert (await api.client.get(path)).status_code == 200, path
+    ready = (await api.client.get("/readyz")).json()
+    assert ready == {"status": "ok", "checks": {"nats": "ok", "postgres": "ok", "redis": "ok"}}
+
+
+async def test_requests_are_counted_by_route_template(api: Api) -> None:
+    await api.get(f"/v1/fixes/{ZERO}")
+    await api.get("/v1/nowhere")
+    text = (await api.client.get("/metrics")).text
+    assert 'http_requests_total{method="GET",route="/v1/fixes/{fix_id:uuid}",status="404"} 1.0' in text
+    assert 'route="unmatched"' in text
+    assert ZERO not in text
+    for name in ("http_request_duration_seconds", "db_pool_connections", "event_loop_lag_seconds", "process_cpu"):
+        assert name in text
+
+
+async def test_common_headers_are_on_every_answer(api: Api) -> None:
+    for answer in (await api.get("/v1/fixes"), await api.client.get("/v1/fixes"), await api.get("/v1/nothing")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["vary"] == "Authorization, Accept-Encoding"
+
+
+async def test_without_a_worker_a_score_is_503(api: Api) -> None:
+    from tests.diffs import diff
+
+    answer = await api.post("/v1/confidence", {"agent_id": "a", "repository": "r", "diff": diff()})
+    assert (answer.status_code, answer.json()["code"]) == (503, "scoring_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
