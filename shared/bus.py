@@ -105,8 +105,8 @@ class Bus:
 
     def hear_all(self, subject: str) -> Any:
         """Decorator: every replica hears this, at most once; read the present state at start and reconnect."""
-        return self.broker.subscriber(subject, ack_policy=AckPolicy.ACK_FIRST, no_reply=True)
+        return self.broker.subscriber(subject, ack_policy=AckPolicy.MANUAL, no_reply=True)
 
     def answer(self, subject: str) -> Any:
         """Decorator: one replica of the service answers this request."""
-        return self.broker.subscriber(subject, queue=self.service, ack_policy=AckPolicy.ACK_FIRST)
+        return self.broker.subscriber(subject, queue=self.service, ack_policy=AckPolicy.MANUAL)
