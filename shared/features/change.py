@@ -17,7 +17,8 @@ _DEFINITION = re.compile(
     r"(?:function|def|fn|func|class|interface|struct|trait|impl|enum|type)\b",
     re.MULTILINE,
 )
-_COMMENT = re.compile(r"^[^\S\n]*(?://|#|/\*|\*|--|<!--)", re.MULTILINE)
+# Lines that begin as comments do in any of the languages, docstrings' delimiters among them.
+_COMMENT = re.compile(r"^[^\S\n]*(?://|#|/\*|\*|--|<!--|\"{3}|'{3})", re.MULTILINE)
 
 # Feature → what it counts. "Source" leaves out tests, documents, configuration, lock and generated files.
 CHANGE_FEATURES: Mapping[str, str] = {

@@ -93,6 +93,7 @@ def test_lines_that_open_a_function_or_type(line: str, opens: int) -> None:
 def test_comments_indentation_and_width() -> None:
     values = features(changed("a.py", "# one\n    // two\n  code  # no", "\t\t\tdeep"))
     assert values["cm_add"] == 2
+    assert features(changed("a.py", '"""Says why.\n\nx = 1\n"""'))["cm_add"] == 2
     assert (values["indent_add"], values["indent_rem"]) == (4, 3)
     assert values["width_add"] == pytest.approx((5 + 10 + 12) / 3)
 
