@@ -6,6 +6,8 @@ UV_VERSION := 0.13.9
 export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 UV := .venv/bin/uv
+# Two processes, each with servers of its own; the tests of one file stay together.
+WORKERS := -n 2 --dist loadfile
 
 # What somebody set for other projects has no say in where and what this one installs.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
@@ -19,6 +21,24 @@ help: ## this list
 
 run: .venv/.run.stamp ## start the whole system on this machine, until Ctrl-C
 	@exec .venv/bin/python -m deploy.local --parent $$PPID
+
+test: .venv/.dev.stamp ## every test, against real NATS, Postgres and Valkey (ARGS=... goes to pytest)
+	@.venv/bin/pytest $(WORKERS) $(ARGS)
+
+check: lint types architecture .venv/.dev.stamp ## lint, types, architecture, and the tests with their coverage: what CI runs
+	@.venv/bin/pytest $(WORKERS) --cov --cov-report=term
+
+lint: .venv/.dev.stamp ## ruff: rules and layout
+	@.venv/bin/ruff check && .venv/bin/ruff format --check
+
+types: .venv/.dev.stamp ## mypy, strict
+	@.venv/bin/mypy
+
+architecture: .venv/.dev.stamp ## who may import whom; the other rules are tests in tests/architecture
+	@.venv/bin/lint-imports
+
+format: .venv/.dev.stamp ## lay the code out, and mend what ruff can
+	@.venv/bin/ruff check --fix --quiet; .venv/bin/ruff format
 
 # `make .venv/.dev.stamp` installs the group `dev`, and so on. Inexact: one group never removes what another brought.
 .venv/.%.stamp: pyproject.toml uv.lock .venv/bin/uv
@@ -36,4 +56,4 @@ run: .venv/.run.stamp ## start the whole system on this machine, until Ctrl-C
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run
+.PHONY: help run test check lint types architecture format
