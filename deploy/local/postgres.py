@@ -32,6 +32,7 @@ SETTINGS = {
 NOISE = re.compile(
     r"^LOG:  (starting|listening|received|aborting|shutting|background worker)"
     r"|^LOG:  database system (was shut|is (ready|shut))"
+    r"|^FATAL:  the database system is (starting up|not yet accepting)|^DETAIL:  Consistent recovery"  # to our probe
 )
 
 

@@ -167,17 +167,17 @@ async def until_ready(child: Child) -> None:
     p = child.proc
     if p.once:
         if code := await child.wait():
-            raise PlatformError(_unready(child, code), code)
+            raise PlatformError(_ended(child, code), code)
         return
     while p.ready and not await p.ready():
         if not child.alive:
             code = await child.wait()
-            raise PlatformError(_unready(child, code), code)
+            raise PlatformError(_ended(child, code), code)
         if child.age > p.ready_seconds:
             raise PlatformError(f"{p.name} was not ready after {p.ready_seconds:g} s. {child.last_line}")
         await asyncio.sleep(0.02)
 
 
-def _unready(child: Child, code: int) -> str:
+def _ended(child: Child, code: int) -> str:
     why = f": {child.last_line}" if child.last_line else ""
-    return f"{child.proc.name} {how_it_ended(code)} before it was ready{why}"
+    return f"{child.proc.name} {how_it_ended(code)}{'' if child.proc.once else ' before it was ready'}{why}"

@@ -100,7 +100,7 @@ async def test_a_one_shot_ends_before_the_next_stage_and_is_not_started_again(be
 
 
 async def test_a_failing_one_shot_ends_it_all_with_its_exit_code_and_its_last_line(bench: Bench) -> None:
-    with pytest.raises(PlatformError, match="once ended with exit code 3 before it was ready: why") as e:
+    with pytest.raises(PlatformError, match="once ended with exit code 3: why") as e:
         await bench.run(
             [bench.proc("server", ORDERLY.format("server"))], [bench.proc("once", "echo why; exit 3", once=True)]
         )
