@@ -3,8 +3,6 @@
 import asyncio
 import logging
 
-from shared.features.vector import FEATURE_SET, FEATURES
-
 from services.trainer.handlers import Handlers
 from services.trainer.metrics import TrainerMetrics
 from services.trainer.registry import Registry
@@ -13,6 +11,7 @@ from services.trainer.training import Trainer
 from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
+from shared.features.vector import FEATURE_SET, FEATURES
 from shared.outbox import Outbox
 from shared.settings import Settings
 from shared.telemetry import BusMetrics, new_registry

@@ -10,9 +10,10 @@ from services.trainer.dataset import Floats
 
 MAX_ROUNDS = 600
 PATIENCE_ROUNDS = 50
-# Fewer rows than this say little about when to stop.
-MIN_STOPPING_ROWS = 100
-ROUNDS_WITHOUT_STOPPING = 80
+# On fewer rows the place to stop is chance: on eight real histories of 2,600 to 10,000 changes, stopping on a tenth of
+# them left 2 to 141 trees and cost 0.016 of AUC against this fixed number, with the tenth learned from instead.
+MIN_STOPPING_ROWS = 2000
+ROUNDS_WITHOUT_STOPPING = 100
 
 
 def parameters(rows: int, seed: int, threads: int) -> dict[str, Any]:
@@ -34,18 +35,15 @@ def parameters(rows: int, seed: int, threads: int) -> dict[str, Any]:
     }
 
 
-def fit(
-    fitting: tuple[Floats, Floats],
-    stopping: tuple[Floats, Floats],
-    features: Sequence[str],
-    params: dict[str, Any],
-) -> str:
-    """A model in LightGBM's text format. Each pair is (x, y); the second, when it says enough, stops the fit."""
-    train = lgb.Dataset(*fitting, feature_name=list(features), params=params)
-    if len(stopping[1]) < MIN_STOPPING_ROWS or len(np.unique(stopping[1])) < 2:
-        return _text(lgb.train(params, train, ROUNDS_WITHOUT_STOPPING))
+def fit(x: Floats, y: Floats, stopping: int, features: Sequence[str], params: dict[str, Any]) -> str:
+    """A model in LightGBM's text format. The last `stopping` rows, when they say enough, stop the fit."""
+    if stopping < MIN_STOPPING_ROWS:
+        everything = lgb.Dataset(x, y, feature_name=list(features), params=params)
+        return _text(lgb.train(params, everything, ROUNDS_WITHOUT_STOPPING))
+    train = lgb.Dataset(x[:-stopping], y[:-stopping], feature_name=list(features), params=params)
+    valid = train.create_valid(x[-stopping:], y[-stopping:])
     stop = lgb.early_stopping(PATIENCE_ROUNDS, verbose=False)
-    return _text(lgb.train(params, train, MAX_ROUNDS, valid_sets=[train.create_valid(*stopping)], callbacks=[stop]))
+    return _text(lgb.train(params, train, MAX_ROUNDS, valid_sets=[valid], callbacks=[stop]))
 
 
 def _text(booster: lgb.Booster) -> str:

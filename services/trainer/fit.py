@@ -56,7 +56,8 @@ def one_sided(data: Dataset, split: Split) -> str | None:
 def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) -> Fitted:
     say("fitting")
     params = booster.parameters(split.fit.stop, task.seed, task.threads)
-    model = booster.fit(data.part(split.fit), data.part(split.stop), task.features, params)
+    x, y = data.part(slice(0, split.stop.stop))
+    model = booster.fit(x, y, split.sizes()["stop"], task.features, params)
     say("calibrating")
     artefact = _artefact(task, model, data, split)
     sha256, encoded = encode(artefact)

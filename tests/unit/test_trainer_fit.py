@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import lightgbm
 import numpy as np
 import polars as pl
 import pytest
 
-from services.trainer import dataset, job, process
+from services.trainer import booster, dataset, job, process
 from services.trainer.fit import train
 from services.trainer.job import Fitted, Job, Refused
 from services.trainer.judge import predict
@@ -107,6 +108,17 @@ def test_a_champion_is_beaten_only_by_what_is_better_on_the_same_rows(tmp_path: 
     again = fitted(large)
     assert not again.verdict.promote
     assert "not surely better" in again.verdict.reason
+
+
+def test_enough_later_rows_stop_the_trees_before_they_learn_noise() -> None:
+    random = np.random.default_rng(1)
+    x = random.normal(size=(9000, 3))
+    y = (random.random(9000) < 1 / (1 + np.exp(-x[:, 0]))).astype(float)
+    params = booster.parameters(7000, 1, 1)
+    stopped = lightgbm.Booster(model_str=booster.fit(x, y, 2000, FEATURES, params))
+    assert 1 < stopped.num_trees() < booster.MAX_ROUNDS
+    few = lightgbm.Booster(model_str=booster.fit(x, y, 1999, FEATURES, params))
+    assert few.num_trees() == booster.ROUNDS_WITHOUT_STOPPING
 
 
 @pytest.mark.parametrize(
