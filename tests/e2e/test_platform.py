@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -92,18 +94,21 @@ Start = Callable[..., Platform]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def place() -> Iterator[Path]:
+    """A directory that others may pass through, unlike pytest's own: root's Postgres runs as nobody."""
+    with tempfile.TemporaryDirectory(prefix="precedent-test-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture
+def start(place: Path) -> Iterator[Start]:
     """Starts a platform; with the same `home` again, the next one on the same data."""
-    if os.getuid() == 0:
-        for place in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-            place.chmod(
-                0o711
-            )  # Postgres runs as nobody there; what happens where nobody may not go is a test of its own
     started: list[Platform] = []
     port = free_port()
 
     def go(home: str = "home", **env: str) -> Platform:
-        started.append(Platform(tmp_path / home, int(env.pop("PRECEDENT_PORT", port)), **env))
+        started.append(Platform(place / home, int(env.pop("PRECEDENT_PORT", port)), **env))
         return started[-1]
 
     yield go
@@ -270,18 +275,17 @@ def test_lost_passwords_are_told_and_not_papered_over(start: Start) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root has to leave its own directory")
 def test_root_below_a_directory_closed_to_others_moves_postgres_out_and_finds_it_again(
-    start: Start, tmp_path: Path
+    start: Start, place: Path
 ) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
+    (place / "closed").mkdir(mode=0o700)
     first = start("closed/home").ready()
-    place = (first.home / "postgres").resolve()
+    moved = (first.home / "postgres").resolve()
     try:
-        assert not place.is_relative_to(tmp_path)
-        assert first.says(f"data stays in {first.home} and {place}")
+        assert not moved.is_relative_to(place)
+        assert first.says(f"data stays in {first.home} and {moved}")
         assert first.ends(signal.SIGTERM) == 0
         second = start("closed/home").ready()
-        assert (second.home / "postgres").resolve() == place
+        assert (second.home / "postgres").resolve() == moved
         assert second.ends(signal.SIGTERM) == 0
     finally:
-        subprocess.run(["rm", "-rf", place], check=True)
+        shutil.rmtree(moved)
