@@ -15,6 +15,9 @@ PATIENCE_ROUNDS = 50
 MIN_STOPPING_ROWS = 2000
 ROUNDS_WITHOUT_STOPPING = 100
 
+# Below, threads mostly wait for each other, and on a busy machine spin while they do.
+PARALLEL_FROM_ROWS = 10_000
+
 
 def parameters(rows: int, seed: int, threads: int) -> dict[str, Any]:
     """Small trees for small sets. Everything that could make two fits differ is pinned."""
@@ -30,7 +33,7 @@ def parameters(rows: int, seed: int, threads: int) -> dict[str, Any]:
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": threads,
+        "num_threads": threads if rows >= PARALLEL_FROM_ROWS else 1,
         "verbosity": -1,
     }
 
