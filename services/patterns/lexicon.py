@@ -1,0 +1,39 @@
+"""Words that speak for a kind of change, chosen by hand: what a few hundred examples are too few to teach.
+
+They are evidence, not rules: how much a hit counts is fitted (`categories.py`). Words are as `tokens.py` gives them.
+"""
+
+_SECURITY = """
+access admin allowed allowlist attacker auth authenticate authenticated authentication authn authorization authorize
+authorized authz blocklist cidr cipher cookie cors credential credentials crypto csp csrf cve decrypt denied deny
+denylist dns dompurify encode encrypt encrypted escape escaped expose exposed forbidden ghsa grant hash hmac host
+hostname httponly inject injection internal ip jwt leak limiter localhost loopback malicious mask masked mfa nonce oauth
+origin origins otp owner ownership password passwords permission permissions policy private proto protocol prototype
+purify rate redact redacted redirect redos revoke role roles safe saml samesite sanitize sanitized sanitizer scheme
+scope secret secrets secure security session signature ssrf sso symlink tenant throttle timing token tokens totp
+traversal trusted unauthorized unescape unsafe untrusted verified verify vulnerability whitelist xss
+"""
+_PERFORMANCE = """
+alloc allocate allocation allocator arc arena ascii atom batch batched bench benchmark bitflags borrow buffer bulk bump
+bytes cache cached caches caching capacity chunk clone cloned cold concurrency concurrent concurrently cow debounce
+defer early explain fast faster fxhash fxhashmap gc hasher hashset hot index indexes inline iter join lazily lazy limit
+lru map materialized memchr memo memoize memoized memory once optimization optimize optimized parallel perf performance
+pool precompute prefetch preload rayon reserve reuse reused select set shortcut simd size skip slow smallvec thread
+threads throttle unchecked usecallback usememo vacuum vec virtual virtualized weakmap worker
+"""
+_REFACTOR = """
+cleanup deprecate deprecated export exports extract generic helper helpers import imports interface internal module
+modules move moved refactor remove removed rename renamed simplify trait type types unused util utils
+"""
+_BUG_FIX = """
+bug catch check correct correctly default edge empty ensure error errors except exists fallback fix fixes guard handle
+instead invalid issue length missing nil none null optional prevent race regression should throw trim try undefined
+valid when wrong
+"""
+
+LEXICON: dict[str, frozenset[str]] = {
+    "security": frozenset(_SECURITY.split()),
+    "performance": frozenset(_PERFORMANCE.split()),
+    "refactor": frozenset(_REFACTOR.split()),
+    "bug_fix": frozenset(_BUG_FIX.split()),
+}

@@ -1,0 +1,96 @@
+"""The words of a change: identifiers and their parts, operators, parts of paths, words of the title."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+
+import msgspec
+
+from shared.diffs import Diff
+
+# Characters read on each side of a change. What lies beyond adds time, not knowledge: the numbers were fitted on 9 KB.
+TEXT_LIMIT = 1 << 16
+LONGEST_WORD = 40
+# A file's first lines stand for all of it, so that one generated file does not use up the whole limit.
+LINES_PER_FILE = 400
+
+_WORD = re.compile(
+    r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\?\.|\?\?|===|!==|=>|->|::|&&|\|\||==|!=|>=|<=|[!<>?&]"  # operators carry intent
+)
+_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+_TITLE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
+_PREFIX = re.compile(r"^\s*\w+\s*(\([^)]*\))?!?:\s*")
+_PULL_REQUEST = re.compile(r"\(#\d+\)")
+
+
+class Words(msgspec.Struct, frozen=True):
+    """Counts by lower-cased word. `gained` and `lost` are what the other side has fewer of, `kept` what both have."""
+
+    added: dict[str, int]
+    deleted: dict[str, int]
+    gained: dict[str, int]
+    lost: dict[str, int]
+    kept: dict[str, int]
+    paths: dict[str, int]
+    title: tuple[str, ...]
+
+
+def read_words(diff: Diff, title: str | None) -> Words:
+    added = count_words(line for file in diff.files for line in file.added[:LINES_PER_FILE])
+    deleted = count_words(line for file in diff.files for line in file.deleted[:LINES_PER_FILE])
+    return Words(
+        added=added,
+        deleted=deleted,
+        gained=_surplus(added, deleted),
+        lost=_surplus(deleted, added),
+        kept={word: min(n, deleted[word]) for word, n in added.items() if word in deleted},
+        paths=Counter(part for file in diff.files for part in path_words(file.path)),
+        title=title_words(title or ""),
+    )
+
+
+def count_words(lines: Iterable[str]) -> dict[str, int]:
+    """Each identifier counts as its parts and, where it has several, as the whole: `useMemo` is `use memo usememo`."""
+    counts: Counter[str] = Counter()
+    for word, n in Counter(_WORD.findall(_limited(lines))).items():
+        for part in _parts(word):
+            counts[part] += n
+    return counts
+
+
+def title_words(title: str) -> tuple[str, ...]:
+    """Without a conventional prefix and the pull request's number: the prefix is declared, the words are evidence."""
+    bare = _PULL_REQUEST.sub("", _PREFIX.sub("", title))
+    return tuple(word.lower() for word in _TITLE_WORD.findall(bare))
+
+
+def path_words(path: str) -> set[str]:
+    """Directories (`d:`), extension (`x:`), file name (`n:`) and the plain parts of all of them."""
+    *folders, name = path.lower().split("/")
+    marked = {f"d:{folder}" for folder in folders} | {f"n:{name}", f"x:{name.rpartition('.')[2]}"}
+    return marked | {part.lower() for part in _PART.findall(path)}
+
+
+def _limited(lines: Iterable[str]) -> str:
+    kept, size = [], 0
+    for line in lines:
+        size += len(line) + 1
+        if size > TEXT_LIMIT:
+            break
+        kept.append(line)
+    return "\n".join(kept)
+
+
+@lru_cache(maxsize=1 << 15)
+def _parts(word: str) -> tuple[str, ...]:
+    if len(word) > LONGEST_WORD:
+        return ()
+    if not (word[0].isalnum() or word[0] == "_"):
+        return (word,)
+    parts = tuple(part.lower() for part in _PART.findall(word) if len(part) > 1)
+    return parts if len(parts) == 1 else (*parts, word.lower())
+
+
+def _surplus(counts: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {word: n - other.get(word, 0) for word, n in counts.items() if n > other.get(word, 0)}

@@ -1,0 +1,148 @@
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pytest
+
+from services.patterns import categories
+from services.patterns.categories import CATEGORIES, categorize, decide, load, shipped
+from services.patterns.tokens import count_words, read_words, title_words
+from shared.diffs import Diff, FileChange
+
+
+def change(path="src/app.ts", added=(), deleted=(), status="M"):
+    return FileChange(path, None, status, tuple(added), tuple(deleted), 1, False)
+
+
+@dataclass
+class Case:
+    category: str
+    title: str
+    files: tuple[FileChange, ...]
+
+
+CASES = [
+    Case(
+        "bug-fix",
+        "fix: handle a missing user in the session callback",
+        (
+            change(
+                "src/session.ts",
+                ["  if (!user) return null;", "  return user?.name ?? '';"],
+                ["  return user.name;"],
+            ),
+            change("src/session.test.ts", ["it('does not crash without a user', () => {", "});"]),
+        ),
+    ),
+    Case(
+        "performance",
+        "perf: avoid cloning the buffer and cache the parsed index",
+        (change("src/parse.rs", ["let cached = self.cache.get(&key);"], ["let copy = buffer.clone();"]),),
+    ),
+    Case(
+        "refactor",
+        "refactor: rename the helpers and move them to their own module",
+        (
+            change("src/names.py", ["def display_name(user):", "    return user.name"], status="A"),
+            change(
+                "src/user.py", ["from names import display_name"], ["def display_name(user):", "    return user.name"]
+            ),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.category for case in CASES])
+def test_a_plain_case_is_recognised_with_its_title(case):
+    assert categorize(Diff(case.files), case.title).category == case.category
+
+
+def test_the_probabilities_are_of_the_four_categories_and_sum_to_one():
+    found = categorize(Diff(CASES[0].files))
+
+    assert set(found.probabilities) == set(CATEGORIES)
+    assert sum(found.probabilities.values()) == pytest.approx(1.0)
+    assert found.category_confidence == pytest.approx(found.probabilities["bug-fix"])
+
+
+def test_a_change_of_guards_ranks_above_a_change_of_words_for_security():
+    guard = change(
+        "src/auth/redirect.ts",
+        ["if (!isAllowedOrigin(url)) throw new ForbiddenError();", "const safe = sanitize(escape(input));"],
+        ["redirect(url);"],
+    )
+    words = change("src/menu.tsx", ["<span>Settings</span>"], ["<span>Preferences</span>"])
+
+    assert categorize(Diff((guard,))).security_rank > 0.9 > categorize(Diff((words,))).security_rank
+
+
+def test_a_conventional_prefix_is_no_evidence():
+    files = Diff(CASES[0].files)
+
+    assert categorize(files, "perf(core)!: keep the session") == categorize(files, "keep the session")
+
+
+def test_a_change_without_files_is_uncertain():
+    assert categorize(Diff(()), None).category == "uncertain"
+
+
+def test_a_probability_below_its_floor_is_uncertain_and_keeps_its_probabilities():
+    table = msgspec.structs.replace(shipped().without_title, offsets=np.zeros(4), floors=np.full(4, 0.6))
+
+    unsure, sure = decide(np.array([0.5, 0.3, 0.1, 0.1]), table), decide(np.array([0.7, 0.1, 0.1, 0.1]), table)
+
+    assert (unsure.category, unsure.category_confidence) == ("uncertain", 0.5)
+    assert sure.category == "bug-fix"
+
+
+def test_the_answer_is_the_same_in_another_process():
+    script = (
+        "from services.patterns.categories import categorize\n"
+        "from shared.diffs import Diff, FileChange\n"
+        "d = Diff((FileChange('a/b.py', None, 'M', ('x = useMemo(cache)',), ('y = 1',), 1, False),))\n"
+        "print(sorted(categorize(d, 'speed up').probabilities.items()))"
+    )
+    seeds = ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2"})
+    first, second = (
+        subprocess.run([sys.executable, "-c", script], env=seed, capture_output=True, text=True, check=True).stdout
+        for seed in seeds
+    )
+
+    assert first == second != ""
+
+
+def test_numbers_fitted_on_another_shape_are_refused(tmp_path):
+    with np.load(categories._NUMBERS) as numbers:
+        held = dict(numbers)
+    held["names"] = held["names"][:-1]
+    np.savez(tmp_path / "other.npz", **held)
+
+    with pytest.raises(ValueError, match="fitted on another shape"):
+        load(tmp_path / "other.npz")
+
+
+def test_an_identifier_counts_as_its_parts_and_as_a_whole():
+    assert count_words(["useMemo(HTTPServer) ?? snake_case2"]) == {
+        "use": 1, "memo": 1, "usememo": 1, "http": 1, "server": 1, "httpserver": 1, "??": 1, "snake": 1, "case": 1,
+        "snake_case2": 1,
+    }  # fmt: skip
+
+
+def test_what_both_sides_have_is_kept_and_only_the_surplus_is_gained_or_lost():
+    words = read_words(Diff((change(added=["cache cache guard"], deleted=["cache slow"]),)), None)
+
+    assert words.gained == {"cache": 1, "guard": 1}
+    assert words.lost == {"slow": 1}
+    assert words.kept == {"cache": 1}
+
+
+def test_a_title_is_read_without_prefix_and_pull_request_number():
+    assert title_words("fix(api)!: Keep the cursor (#123)") == ("keep", "the", "cursor")
+
+
+def test_a_huge_change_is_read_up_to_a_limit():
+    words = read_words(Diff((change(added=[f"word{i} " * 20 for i in range(100_000)]),)), None)
+
+    assert len(words.added) < 2000
