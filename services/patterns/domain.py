@@ -1,0 +1,33 @@
+"""The pure middle: a diff in, everything that can be said about it alone out. The decisions stand in the siblings."""
+
+from collections import Counter
+
+import msgspec
+
+from services.patterns.categories import Categorization, categorize_words
+from services.patterns.embedding import Embedding, embed_read, path_terms
+from services.patterns.tokens import read_words
+from shared.diffs import Diff
+from shared.files import language
+
+
+class Examination(msgspec.Struct, frozen=True):
+    """`languages`: changed files by language; files of no language are not counted."""
+
+    categorization: Categorization
+    embedding: Embedding
+    languages: dict[str, int]
+
+
+def examine(diff: Diff, title: str | None) -> Examination:
+    words = read_words(diff, title)
+    return Examination(
+        categorization=categorize_words(diff, words),
+        embedding=Embedding(text=embed_read(words), paths=path_terms(diff)),
+        languages=languages(diff),
+    )
+
+
+def languages(diff: Diff) -> dict[str, int]:
+    known = (language(file.path) for file in diff.files)
+    return dict(Counter(name for name in known if name))

@@ -1,0 +1,135 @@
+"""Where a change stands among others, in two channels: a vector of its words and the tree of its paths.
+
+The two are compared apart and then fused: hashing paths and words into one small vector loses most of what paths know.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from zlib import crc32
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from services.patterns.tokens import Words, count_words, read_words, title_words
+from shared.diffs import Diff
+
+DIMENSIONS = 256
+# Each word is a sum of this many signed axes.
+LANES = 8
+# Share of the paths in the fused similarity, and what a word of the title adds to one of the code; these and the next
+# two are chosen by P@5 of related changes: docs/related-changes.md.
+PATH_SHARE = 0.8
+TITLE_WEIGHT = 2.0
+# A path counts by the square of its depth: two changes of one file are nearer than two of one directory.
+DEPTH_POWER = 2.0
+# The name without extension and test marker, beside the file itself, so that a file is near to its test.
+STEM_SHARE = 0.3
+PATH_TERMS_LIMIT = 400
+
+Vector = NDArray[np.float32]
+
+
+class Embedding(msgspec.Struct, frozen=True):
+    """`text` (256,), of unit length or all zero when there are no words; `paths` of unit length or empty."""
+
+    text: Vector
+    paths: dict[str, float]
+
+
+def embed(diff: Diff, title: str | None) -> Embedding:
+    return Embedding(embed_text(diff, title), path_terms(diff))
+
+
+def embed_text(diff: Diff, title: str | None) -> Vector:
+    """(256,) float32, of unit length or all zero when the change has no words."""
+    return embed_read(read_words(diff, title))
+
+
+def embed_read(words: Words) -> Vector:
+    counts = {word: words.added.get(word, 0) + words.deleted.get(word, 0) for word in words.added | words.deleted}
+    return _project(_weighted(counts, words.title))
+
+
+def embed_words(title: str, body: str) -> Vector:
+    """A text about changes, in the space of `embed_text`."""
+    return _project(_weighted(count_words(body.splitlines()), title_words(title)))
+
+
+def path_terms(diff: Diff) -> dict[str, float]:
+    """Every directory and file of the tree above the changed files, and `*stem` for their names; of unit length.
+
+    Only the heaviest 400 are kept.
+    """
+    counts = Counter(term for file in diff.files for term in _tree(file.path))
+    terms = {term: weight * (1.0 + math.log(n)) for (term, weight), n in counts.items()}
+    kept = dict(sorted(terms.items(), key=lambda term: -term[1])[:PATH_TERMS_LIMIT])
+    length = math.hypot(*kept.values())
+    return {term: weight / length for term, weight in kept.items()}
+
+
+def _tree(path: str) -> Iterator[tuple[str, float]]:
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        yield "/".join(parts[:depth]), depth**DEPTH_POWER
+    yield f"*{_stem(parts[-1])}", STEM_SHARE * len(parts) ** DEPTH_POWER
+
+
+def similarity(one: Embedding, other: Embedding) -> float:
+    """0..1. Where either knows no paths (a learning) the words speak alone. Lengths need not be exactly 1."""
+    text = max(0.0, _cosine(float(one.text @ other.text), _length(one.text), _length(other.text)))
+    if not one.paths or not other.paths:
+        return text
+    return (1 - PATH_SHARE) * text + PATH_SHARE * path_similarity(one.paths, other.paths)
+
+
+def path_similarity(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """Cosine, 0..1; 0 when either is empty."""
+    small, large = sorted((one, other), key=len)
+    shared = sum(weight * large.get(term, 0.0) for term, weight in small.items())
+    return _cosine(shared, math.hypot(*one.values()), math.hypot(*other.values()))
+
+
+def _length(vector: Vector) -> float:
+    return float(np.linalg.norm(vector))
+
+
+def _cosine(product: float, one_length: float, other_length: float) -> float:
+    return min(1.0, product / (one_length * other_length)) if one_length and other_length else 0.0
+
+
+def _weighted(counts: Mapping[str, int], title: tuple[str, ...]) -> dict[str, float]:
+    """Operators say what kind of change it is, not what it is about: they are left out here."""
+    weights = {word: 1.0 + math.log(n) for word, n in counts.items() if n and (word[0].isalnum() or word[0] == "_")}
+    for word in title:
+        weights[word] = weights.get(word, 0.0) + TITLE_WEIGHT
+    return weights
+
+
+def _project(weights: Mapping[str, float]) -> Vector:
+    """A signed random projection without a matrix: the axes of a word follow from its hash, in every process alike."""
+    hashes = np.fromiter((crc32(word.encode()) for word in weights), np.uint64, len(weights))
+    lanes = _scrambled(hashes[:, None] | (np.arange(LANES, dtype=np.uint64) << np.uint64(32)))
+    axes = (lanes % np.uint64(DIMENSIONS)).astype(np.intp)
+    signs = np.where(lanes >> np.uint64(63), 1.0, -1.0)
+    values = signs * np.fromiter(weights.values(), np.float64, len(weights))[:, None]
+    summed = np.bincount(axes.ravel(), weights=values.ravel(), minlength=DIMENSIONS)
+    return (summed / (np.linalg.norm(summed) or 1.0)).astype(np.float32)
+
+
+def _scrambled(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014); arithmetic wraps at 64 bits."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def _stem(name: str) -> str:
+    """`user_service.test.ts`, `test_user_service.py` and `user_service.ts` are all `user_service`."""
+    bare = name.lower().lstrip(".").partition(".")[0]
+    for marker in ("test_", "spec_"):
+        bare = bare.removeprefix(marker)
+    for marker in ("_test", "_spec", "-test", "-spec"):
+        bare = bare.removesuffix(marker)
+    return bare
