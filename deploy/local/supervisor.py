@@ -13,6 +13,7 @@ from deploy.local.process import Child, Proc, how_it_ended, until_ready
 NAME = "precedent"  # our own lines in the log
 SETTLED_SECONDS = 60.0  # having lived that long, a death is no longer one of a row
 FIRST_DELAY_SECONDS = 0.1
+ONE_WISH_SECONDS = 0.5  # signals closer than that have one cause: a lost terminal sends several
 
 Stage = Sequence[Proc]
 OnChange = Callable[[dict[str, int]], None]  # pids by name
@@ -31,6 +32,7 @@ class Supervisor:
         self._up = False
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._forced = 0
+        self._asked_at = 0.0
 
     async def run(self, stages: Sequence[Stage]) -> int:
         """Until a signal, or a process that cannot be kept up. Returns the exit code: 0 after one signal.
@@ -112,13 +114,15 @@ class Supervisor:
                 loop.remove_signal_handler(s)
 
     def _on_signal(self, s: signal.Signals) -> None:
+        now = asyncio.get_running_loop().time()
         if not self._end.done():
             self._say(NAME, f"{s.name}: stopping; once more kills")
+            self._asked_at = now
             self._end.set_result(0)
-            return
-        self._forced = 128 + s
-        for child in (c for stage in self._stages for c in stage):
-            child.kill()
+        elif now - self._asked_at > ONE_WISH_SECONDS:
+            self._forced = 128 + s
+            for child in (c for stage in self._stages for c in stage):
+                child.kill()
 
 
 async def _together(starts: Iterable[Coroutine[Any, Any, None]]) -> None:

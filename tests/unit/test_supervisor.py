@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local.errors import PlatformError
 from deploy.local.process import Proc
-from deploy.local.supervisor import Supervisor
+from deploy.local.supervisor import ONE_WISH_SECONDS, Supervisor
 
 SECONDS = 20.0
 
@@ -151,10 +151,21 @@ async def test_a_second_signal_does_not_wait(bench: Bench) -> None:
 
     async def twice() -> None:
         await interrupt()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(ONE_WISH_SECONDS + 0.1)
         await interrupt()
 
     assert await bench.run([bench.proc("deaf", deaf, ready=bench.wrote("deaf"), grace=1000)], then=twice) == 130
+
+
+async def test_several_signals_of_one_cause_still_stop_in_order(bench: Bench) -> None:
+    async def hang_up() -> None:
+        for s in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), s)
+            await asyncio.sleep(0.01)
+
+    slow = "trap 'sleep 0.2; echo done; exit 0' TERM; touch slow; while :; do sleep 0.02; done"
+    assert await bench.run([bench.proc("slow", slow, ready=bench.wrote("slow"))], then=hang_up) == 0
+    assert bench.said("slow: done")
 
 
 async def test_what_a_process_had_started_goes_with_it(bench: Bench) -> None:
