@@ -1,14 +1,14 @@
 """Starts processes stage by stage, keeps them running, and stops them in reverse."""
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from deploy.local.errors import PlatformError
 from deploy.local.log_lines import Say
 from deploy.local.process import Child, Proc, how_it_ended, until_ready
+from deploy.local.stop_signals import stop_signals
 
 NAME = "precedent"  # our own lines in the log
 SETTLED_SECONDS = 60.0  # having lived that long, a death is no longer one of a row
@@ -41,7 +41,7 @@ class Supervisor:
         """
         booting = asyncio.create_task(self._boot(stages))
         booting.add_done_callback(self._failed)
-        with self._signals():
+        with stop_signals(self._on_signal):
             try:
                 code = await self._end
             finally:
@@ -99,19 +99,6 @@ class Supervisor:
     async def _stop_all(self) -> None:
         for stage in reversed(self._stages):
             await asyncio.gather(*(child.stop() for child in stage))
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        # An ignored SIGHUP is the wish of whoever called us through nohup.
-        heard = [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is not signal.SIG_IGN]
-        for s in heard:
-            loop.add_signal_handler(s, self._on_signal, s)
-        try:
-            yield
-        finally:
-            for s in heard:
-                loop.remove_signal_handler(s)
 
     def _on_signal(self, s: signal.Signals) -> None:
         now = asyncio.get_running_loop().time()
