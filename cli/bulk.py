@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
+import click
 import httpx
 import msgspec
 
@@ -71,6 +72,7 @@ def deliver(api: Api, lines: Sequence[bytes]) -> Iterator[LineAnswer]:
         if attempt == TRIES:
             raise Unreachable(api.url, stopped) from stopped
         if waiting:
+            click.echo(f"{len(waiting)} lines to send again: {stopped!r}", err=True)
             api.sleep(pause_seconds(attempt, getattr(stopped, "retry_after", None)))
 
 

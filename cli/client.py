@@ -8,8 +8,10 @@ from uuid import uuid4
 import click
 import httpx
 
-TRIES = 8
+TRIES = 6
 LONGEST_PAUSE_SECONDS = 60.0
+# Longer than the longest `Prefer: wait`, and than the gap between two answers of an import.
+ANSWER_SECONDS = 35.0
 # The server says "not now": it is worth asking again.
 BUSY = {429, 503}
 
@@ -48,7 +50,7 @@ class Api:
     def __init__(self, url: str, key: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self.url = url
         self.sleep = sleep
-        timeout = httpx.Timeout(60, connect=5)
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=5)
         self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout)
 
     def __enter__(self) -> Self:
