@@ -45,8 +45,9 @@ def trained(api: Api) -> None:
         said(REAL, f"{run['status']} {run.get('progress') or 0:.0%}")
     for line in ended_lines(api, run):
         said(REAL, line)
-    if run["status"] != "succeeded":
-        said(REAL, "So the formula answers below: import a longer history (REPO=path) to get a model.")
+    models = api.get("/v1/models", kind="confidence")["items"]
+    if not any(model["status"] == "champion" for model in models):
+        said(REAL, "No model is good enough yet, so the formula answers below; a longer history (REPO=path) helps.")
 
 
 def answer_lines(played: Played) -> Iterator[str]:
@@ -94,7 +95,7 @@ def remember(fleet: Fleet, rounds: list[Played]) -> None:
     for line in answer_lines(again):
         said(PLAY, line)
     fleet.report(again)
-    after = fleet.learning(learning["id"])
+    after = fleet.used(learning["id"])
     said(PLAY, f"the learning was cited {after['uses']} time(s), {after['successes']} of them held")
 
 

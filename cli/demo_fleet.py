@@ -4,6 +4,7 @@ Who submits and when is play. The changes are real, taken from the history, and 
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 from cli.bodies import BulkLine
 from cli.connection import Connection, local_key
 from cli.keys import create_key
-from cli.settle import settled
+from cli.settle import POLL_SECONDS, settled
 
 AGENTS = ("demo-atlas", "demo-borealis", "demo-cirrus")
 REPORTER = "reporter-key"
 WAIT_SECONDS = 10
+COUNTED_WITHIN_SECONDS = 5
 LARGEST_DIFF_BYTES = 60_000
 
 
@@ -91,15 +93,22 @@ class Fleet:
         body = {"agent_id": played.agent_id, "title": _lesson(played.change), "body": _evidence(played.change)}
         return dict(self._agents[played.agent_id].post("/v1/learnings", body))
 
-    def learning(self, learning_id: str) -> dict[str, Any]:
-        return dict(self._reporter.get(f"/v1/learnings/{learning_id}"))
+    def used(self, learning_id: str) -> dict[str, Any]:
+        """The learning once a citation has counted, or as it is when the wait is over."""
+        deadline = time.monotonic() + COUNTED_WITHIN_SECONDS
+        while True:
+            learning = dict(self._reporter.get(f"/v1/learnings/{learning_id}"))
+            if learning["uses"] or time.monotonic() > deadline:
+                return learning
+            self._reporter.sleep(POLL_SECONDS)
 
 
 def _lesson(change: BulkLine) -> str:
     what = f"“{(change.title or change.external_id)[:120]}”"
     if change.outcome and change.outcome.kind != "held":
         days = (change.outcome.observed_at - change.submitted_at).days
-        return f"{what} did not hold: {change.outcome.kind.replace('_', ' ')} after {days} days"
+        when = f"after {days} days" if days > 1 else "within a day or two"
+        return f"{what} did not hold: {change.outcome.kind.replace('_', ' ')} {when}"
     return f"{what} is how this was done before"
 
 

@@ -83,5 +83,6 @@ def command(connection: Connection, kind: str, reason: str | None, wait: bool, t
 def ended_lines(api: Api, run: dict[str, Any]) -> list[str]:
     """The model of a run that succeeded, the reason of one that did not."""
     if run["status"] == "succeeded" and run.get("model_version"):
-        return model_lines(api.get(f"/v1/models/{run['model_version']}"))
+        reason = [f"  {run['reason']}"] if run.get("reason") else []
+        return model_lines(api.get(f"/v1/models/{run['model_version']}")) + reason
     return [f"{run['status']}: {run.get('reason') or 'no reason given'}"]
