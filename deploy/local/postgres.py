@@ -81,12 +81,19 @@ def _make_cluster(programs: Path, data: Path, password: str, user: Mapping[str, 
     finally:
         secret.unlink()
     if done.returncode:
-        lines = [line for line in done.stdout.decode(errors="replace").splitlines() if "error" in line.lower()]
         shutil.rmtree(draft, ignore_errors=True)
-        raise PlatformError(f"Postgres could not make its database in {data}: {lines[0] if lines else done.returncode}")
+        raise PlatformError(f"Postgres could not make its database in {data}: {_reason(done.stdout)}")
     draft.rename(data)
 
 
+def _reason(output: bytes) -> str:
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+    return next(
+        (line[m.start() :] for line in lines if (m := COMPLAINT.search(line))), lines[-1] if lines else "no word"
+    )
+
+
+COMPLAINT = re.compile(r"(error|FATAL|PANIC): .*")
 INITDB = (
     f"--username={USER}",
     "--auth=scram-sha-256",
