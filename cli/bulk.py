@@ -77,9 +77,10 @@ def deliver(api: Api, lines: Sequence[bytes]) -> Iterator[LineAnswer]:
 
 
 def _post(api: Api, waiting: dict[int, bytes]) -> Iterator[LineAnswer]:
-    numbers, body = list(waiting), [line + b"\n" for line in waiting.values()]
+    numbers, lines = list(waiting), list(waiting.values())
+    body = (line + b"\n" for line in lines)
     headers = {"Content-Type": "application/x-ndjson", "Accept": "application/x-ndjson"}
-    with api.http.stream("POST", "/v1/fixes/bulk", content=iter(body), headers=headers) as response:
+    with api.http.stream("POST", "/v1/fixes/bulk", content=body, headers=headers) as response:
         if response.status_code in BUSY:
             response.read()
             raise _NotThroughError(response.status_code, response.headers.get("Retry-After"))

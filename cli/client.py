@@ -34,8 +34,14 @@ class Unreachable(click.ClickException):
 def sentence(problem: dict[str, Any]) -> str:
     """`code: detail (field: message; …)` of an RFC 9457 document, as far as it has them."""
     said = ": ".join(str(problem[key]) for key in ("code", "detail") if problem.get(key)) or problem.get("title", "")
-    errors = "; ".join(f"{error.get('field')}: {error.get('message')}" for error in problem.get("errors") or ())
+    errors = "; ".join(_named(error, problem.get("detail")) for error in problem.get("errors") or ())
     return f"{said} ({errors})" if errors else said
+
+
+def _named(error: dict[str, Any], detail: object) -> str:
+    """The field alone, where the detail has said the rest."""
+    message = error.get("message")
+    return str(error.get("field")) if message == detail else f"{error.get('field')}: {message}"
 
 
 def pause_seconds(attempt: int, retry_after: str | None) -> float:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.bulk import LineAnswer, deliver, slices
-from cli.client import Api, ApiError, Unreachable
+from cli.client import Api, ApiError, Unreachable, sentence
 from cli.main import main
 
 
@@ -215,3 +215,10 @@ def test_a_platform_that_is_not_up_is_one_sentence(history: Path) -> None:
     )
     assert done.exit_code == 1
     assert "does not answer at http://127.0.0.1:9" in done.output
+
+
+def test_a_problem_is_one_sentence_that_names_the_field_and_repeats_nothing() -> None:
+    errors = [{"field": "diff", "message": "no diff found"}, {"field": "title", "message": "too long"}]
+    problem = {"title": "Bad Request", "code": "invalid_diff", "detail": "no diff found", "errors": errors}
+    assert sentence(problem) == "invalid_diff: no diff found (diff; title: too long)"
+    assert sentence({"title": "Bad Gateway"}) == "Bad Gateway"
