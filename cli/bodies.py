@@ -45,14 +45,13 @@ def bulk_line(commit: Commit, agent_id: str, repository: str) -> BulkLine:
 
 def sendable(diff: bytes) -> tuple[str, int]:
     """The diff as text, and how many files had to be left out: those with NUL, and of too long a diff the largest."""
-    text = diff.decode(errors="replace")
-    if "\0" not in text and len(text.encode()) <= MOST_DIFF_BYTES:
-        return text, 0
-    files = [part.decode(errors="replace").rstrip("\n") + "\n" for part in sections(diff)]
-    sizes = {number: len(part.encode()) for number, part in enumerate(files) if "\0" not in part}
-    kept, room = set(), MOST_DIFF_BYTES
-    for number in sorted(sizes, key=sizes.__getitem__):
-        if (room := room - sizes[number]) < 0:
+    if len(diff) <= MOST_DIFF_BYTES // 3 and b"\0" not in diff:  # a byte that is no UTF-8 becomes three
+        return diff.decode(errors="replace"), 0
+    files = sections(diff)
+    kept, room = {}, MOST_DIFF_BYTES
+    for number in sorted((n for n, file in enumerate(files) if b"\0" not in file), key=lambda n: len(files[n])):
+        text = files[number][: room + 1].decode(errors="replace").rstrip("\n") + "\n"
+        if (room := room - len(text.encode())) < 0:
             break
-        kept.add(number)
-    return "".join(files[number] for number in sorted(kept)), len(files) - len(kept)
+        kept[number] = text
+    return "".join(kept[number] for number in sorted(kept)), len(files) - len(kept)
