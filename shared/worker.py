@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -80,7 +81,9 @@ class Worker:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.database.open()
-        self._tasks.append(asyncio.create_task(self._work()))
+        work = asyncio.create_task(self._work())
+        work.add_done_callback(self._ended)
+        self._tasks.append(work)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._drain()
@@ -91,13 +94,30 @@ class Worker:
             self._stage = f"waiting for {name}"
             await until(name, attempt)
         self._stage = "loading"
-        await until("the first load", self.start)
+        await self._start()
         self._tasks.extend(asyncio.create_task(run()) for run in self._loops())  # type: ignore[arg-type]
         await self.bus.broker.start()
         gc.collect()
         gc.freeze()
         self._stage = "ready"
         log.info("%s is ready", self.service)
+
+    async def _start(self) -> None:
+        """A store that goes away meanwhile is waited for; any other failure is ours, and ends the process."""
+        while True:
+            try:
+                return await self.start()
+            except Exception:
+                if self.bus.connected and await self.database.alive():
+                    raise
+            await until("Postgres", self.database.alive)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Without its work the process is of no use: it stops, and whoever supervises it starts it again."""
+        if not task.cancelled() and (error := task.exception()):
+            log.critical("%s cannot work", self.service, exc_info=error)
+            self._stage = "failed"
+            signal.raise_signal(signal.SIGTERM)
 
     def _loops(self) -> list[Callable[[], Awaitable[None]]]:
         loops = [*self.background, lambda: watch_loop(self.metrics.loop_lag), self._watch_lag]

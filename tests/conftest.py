@@ -18,8 +18,8 @@ LOG_BYTES = 256 << 20
 
 
 @pytest.fixture(scope="session")
-async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    async with started(tmp_path_factory.mktemp("servers")) as running:
+async def servers() -> AsyncIterator[Servers]:
+    async with started() as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ def free_port() -> int:
         s.bind(("127.0.0.1", 0))
         port: int = s.getsockname()[1]
         return port
+
+
+def reachable_directory() -> tempfile.TemporaryDirectory[str]:
+    """As root, Postgres runs as nobody: a directory that everybody may pass through spares it a move."""
+    made = tempfile.TemporaryDirectory(prefix="precedent-test-")
+    Path(made.name).chmod(0o711)
+    return made
 
 
 @asynccontextmanager
@@ -99,14 +107,19 @@ async def containers(directory: Path) -> AsyncIterator[tuple[str, str, str]]:
 
 
 @asynccontextmanager
-async def started(directory: Path) -> AsyncIterator[Servers]:
+async def started() -> AsyncIterator[Servers]:
     """The servers with a migrated template database, which a test clones in milliseconds."""
     backend = containers if os.environ.get("PRECEDENT_TEST_BACKEND") == "containers" else wheels
-    async with backend(directory) as (nats_url, redis_url, postgres_url):
-        servers = Servers(nats_url, redis_url, postgres_url, secrets.token_hex(8))
-        owner = await asyncpg.connect(postgres_url)
-        await owner.execute(f"create database {TEMPLATE}")
-        await owner.close()
-        await migrate(servers.database_url(TEMPLATE))
-        await set_passwords(servers.database_url(TEMPLATE), dict.fromkeys(ROLES, servers.role_password))
-        yield servers
+    with reachable_directory() as directory:
+        async with backend(Path(directory)) as (nats_url, redis_url, postgres_url):
+            yield await _prepared(nats_url, redis_url, postgres_url)
+
+
+async def _prepared(nats_url: str, redis_url: str, postgres_url: str) -> Servers:
+    servers = Servers(nats_url, redis_url, postgres_url, secrets.token_hex(8))
+    owner = await asyncpg.connect(postgres_url)
+    await owner.execute(f"create database {TEMPLATE}")
+    await owner.close()
+    await migrate(servers.database_url(TEMPLATE))
+    await set_passwords(servers.database_url(TEMPLATE), dict.fromkeys(ROLES, servers.role_password))
+    return servers

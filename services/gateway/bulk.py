@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import Receive, Send
 
 from services.gateway.bodies import BulkLine
 from services.gateway.keys import Principal
@@ -56,6 +58,13 @@ async def chunks(body: AsyncIterator[bytes]) -> AsyncIterator[list[tuple[int, Li
             chunk = []
     if chunk:
         yield chunk
+
+
+class Duplex(ASGIStreamingResponse):
+    """Answers while the request is still being read. Litestar's own listens for a disconnect, and eats the body."""
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        await self._stream(send)
 
 
 class Bulk:

@@ -99,6 +99,8 @@ def as_api_error(error: Exception) -> ApiError:
         return body_error(error)
     if isinstance(error, ValidationException):
         return _validation(error)
+    if isinstance(error, HTTPException) and error.status_code == 400:
+        return invalid("body", error.detail)
     if isinstance(error, HTTPException):
         return ApiError(error.status_code, CODES.get(error.status_code, "error"), error.detail)
     return ApiError(500, "internal_error", "something failed on our side; the trace_id finds it in the logs")

@@ -22,7 +22,7 @@ async def api(world: World) -> Api:
 
 def line(number: int, kind: str | None = None, **fields: Any) -> dict[str, Any]:
     at = START + timedelta(days=number)
-    body = fix(external_id=f"c{number}", submitted_at=at.isoformat(), author="Ada", **fields)
+    body = fix(**{"external_id": f"c{number}", "submitted_at": at.isoformat(), "author": "Ada"} | fields)
     if kind:
         body["outcome"] = {"kind": kind, "observed_at": (at + timedelta(hours=12)).isoformat()}
     return body

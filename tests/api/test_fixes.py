@@ -87,7 +87,7 @@ REFUSED = {
     "naive time": (fix(submitted_at="2026-01-01T00:00:00"), "submitted_at"),
     "unknown feature": (fix(diff=None, features={"nonsense": 1.0}), "features"),
     "empty agent": (fix(agent_id=""), "agent_id"),
-    "learning that is no id": (fix(learning_ids=["x"]), "learning_ids[...]"),
+    "learning that is no id": (fix(learning_ids=["x"]), "learning_ids[0]"),
 }
 
 

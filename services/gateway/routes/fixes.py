@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,10 +9,9 @@ from uuid import UUID
 from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
-from litestar.response import Stream
 
 from services.gateway.bodies import CorrectionBody, FixBody
-from services.gateway.bulk import Bulk
+from services.gateway.bulk import Bulk, Duplex
 from services.gateway.guards import caller, requires
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import ApiError, invalid, not_found
@@ -106,12 +104,18 @@ def answered(body: Fix | Accepted, status: int) -> Response[Fix | Accepted]:
     return Response(body, status_code=status, headers={"Location": f"/v1/fixes/{body.id}"})
 
 
-@post("/v1/fixes/bulk", status_code=200, guards=[requires("operate")], media_type="application/x-ndjson")
-async def submit_bulk(request: Body, runtime: NamedDependency[Runtime]) -> Stream:
+# No limit on the body: it is read a chunk at a time, and each line has its own.
+@post(
+    "/v1/fixes/bulk",
+    status_code=200,
+    guards=[requires("operate")],
+    media_type="application/x-ndjson",
+    request_max_body_size=None,
+)
+async def submit_bulk(request: Body, runtime: NamedDependency[Runtime]) -> Duplex:
     """NDJSON in, one fix of the past a line, with its `outcome` where known; NDJSON out, one answer a line."""
     bulk = Bulk(runtime, caller(request), datetime.now(UTC))
-    body: AsyncIterator[bytes] = request.stream()
-    return Stream(bulk.answers(body), media_type="application/x-ndjson")
+    return Duplex(iterator=bulk.answers(request.stream()), media_type="application/x-ndjson", status_code=200)
 
 
 @get("/v1/fixes", guards=[requires("read")])
