@@ -1,7 +1,6 @@
 """Sends what `/metrics` shows over OTLP as well: one declaration of each metric, two ways out."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterable, Sequence
 
@@ -26,8 +25,6 @@ from prometheus_client.samples import Sample
 
 INTERVAL_SECONDS = 10.0
 CUMULATIVE = AggregationTemporality.CUMULATIVE
-
-log = logging.getLogger(__name__)
 
 
 def to_otlp(families: Iterable[Family], service: str, started_ns: int, now_ns: int) -> MetricsData:
@@ -72,19 +69,29 @@ def _histogram(
     counts = [b - a for a, b in zip([0, *cumulative], cumulative, strict=False)]
     bounds = [float(s.labels["le"]) for s in buckets[:-1]]
     total = parts["sum"][0].value
+    # The registry keeps no extremes; None leaves the two optional fields out.
     return HistogramDataPoint(
-        labels, started_ns, now_ns, cumulative[-1], total, counts, bounds, min=float("nan"), max=float("nan")
+        labels,
+        started_ns,
+        now_ns,
+        cumulative[-1],
+        total,
+        counts,
+        bounds,
+        min=None,  # type: ignore[arg-type]
+        max=None,  # type: ignore[arg-type]
     )
 
 
 async def export_metrics(registry: CollectorRegistry, service: str, endpoint: str) -> None:
-    """Runs until cancelled. A collector that is away costs nothing but a log line."""
+    """Runs until cancelled. A collector that is away costs nothing but the exporter's own log line."""
     exporter = OTLPMetricExporter(endpoint=f"{endpoint.rstrip('/')}/v1/metrics")
     started_ns = time.time_ns()
-    while True:
-        await asyncio.sleep(INTERVAL_SECONDS)
-        data = to_otlp(registry.collect(), service, started_ns, time.time_ns())
-        try:
+    try:
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            data = to_otlp(registry.collect(), service, started_ns, time.time_ns())
             await asyncio.to_thread(exporter.export, data)
-        except Exception:
-            log.warning("metrics could not be sent to the collector; the next attempt follows")
+    finally:
+        # Otherwise its thread goes on trying for ten seconds, and the end of the process waits for it.
+        exporter.shutdown()
