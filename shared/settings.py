@@ -12,15 +12,15 @@ class SettingsError(ValueError):
 
 
 def env(name: str, default: Any = None) -> Any:
-    """A field read from the variable `name`; without a default the variable is required."""
+    """A field read from the variable `name`; without a default the variable is required, and never printed."""
     if default is None:
-        return field(metadata={"env": name})
+        return field(metadata={"env": name}, repr=False)
     return field(default=default, metadata={"env": name})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every process needs to know. URLs may carry passwords: they are never printed."""
+    """What every process needs to know. URLs may carry passwords, so they are no part of `repr`."""
 
     nats_url: str = env("PRECEDENT_NATS_URL")
     database_url: str = env("PRECEDENT_DATABASE_URL")
