@@ -22,6 +22,8 @@ from prometheus_client.process_collector import ProcessCollector
 # From half a millisecond, a fast handler, to ten seconds, a slow training step.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 LAG_INTERVAL_SECONDS = 0.5
+# With its retries. The end of a process sends what is left, and must not wait long for a collector that is away.
+EXPORT_SECONDS = 2.0
 
 _tracer = trace.get_tracer("precedent")
 
@@ -55,7 +57,8 @@ def set_up_traces(service: str, endpoint: str) -> None:
     """Sends spans to `endpoint` (OTLP over HTTP); without one, trace ids still travel but nothing is exported."""
     provider = TracerProvider(resource=Resource.create({"service.name": f"precedent-{service}"}))
     if endpoint:
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
 
 
