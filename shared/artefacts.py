@@ -24,7 +24,7 @@ class ArtefactError(ValueError):
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """Monotone map from the raw probability to a calibrated one: straight lines between `(x, y)`, flat outside."""
 
-    method: Literal["isotonic", "platt", "base_rate"]
+    method: Literal["identity", "isotonic", "platt", "base_rate"]
     x: list[float]
     y: list[float]
 
@@ -40,13 +40,17 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Artefact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`booster` is LightGBM's text format; `features` are its columns, in order."""
+    """`booster` is LightGBM's text format; `features` are its columns, in order.
+
+    `begins_at` names the formula (`shared.features.formula.FORMULA`) whose log-odds the trees' sum is added to.
+    """
 
     format: Literal[1] = 1
     kind: Literal["confidence", "category"]
     feature_set: str
     features: list[str]
     booster: str
+    begins_at: str
     calibration: Calibration
 
 

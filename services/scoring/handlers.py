@@ -10,13 +10,11 @@ from uuid import UUID
 import asyncpg
 import msgspec
 from nats.aio.msg import Msg
-from shared.features.history import History
-from shared.features.vector import FEATURE_SET
 
 from services.scoring.domain import LOW_EVIDENCE, Change, Thresholds, change_of, decide, evidence_of, vector_of
 from services.scoring.history import Event, histories
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model import Model, Slot
+from services.scoring.model import Model, Slot, explain_formula
 from services.scoring.outcomes import Judgement, Report
 from services.scoring.store import Scored, Store
 from shared.bus import Bus
@@ -26,6 +24,8 @@ from shared.contracts.fixes import FixCategorized, FixScored, FixSubmitted, Outc
 from shared.contracts.models import ModelPromoted
 from shared.delivery import Delivery, event_id_of
 from shared.errors import PermanentError
+from shared.features.history import History
+from shared.features.vector import FEATURE_SET
 from shared.grouping import Grouper
 from shared.ids import derived_id
 from shared.outbox import Outbox
@@ -219,9 +219,12 @@ class Handlers:
 
     def _explain(self, answer: Confidence, vector: Sequence[float]) -> Confidence:
         model: Model | None = self.slot.current
-        if model is None or model.version != answer.model_version:
+        if answer.source == "formula":
+            base, effects = explain_formula(vector)
+        elif model is not None and model.version == answer.model_version:
+            base, effects = model.explain(vector)
+        else:  # swapped in between: no explanation is better than another model's
             return answer
-        base, effects = model.explain(vector)
         return ExplainedConfidence(
             **msgspec.structs.asdict(answer), base_value=base, contributions=tuple(effects[:TOP_CONTRIBUTIONS])
         )

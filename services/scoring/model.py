@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import lightgbm
 import msgspec
 import numpy as np
-from shared.features.vector import FEATURE_SET, FEATURES
 
-from services.scoring.formula import formula
 from shared.artefacts import Artefact, ArtefactError
 from shared.contracts.commands import Contribution
 from shared.contracts.fixes import Source
 from shared.contracts.models import ModelPromoted
+from shared.features.formula import FORMULA, effects, formula, log_odds
+from shared.features.vector import FEATURE_SET, FEATURES
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Model:
             raise ArtefactError(f"{version}: a model of kind {artefact.kind} does not answer for confidence")
         if artefact.feature_set != FEATURE_SET or tuple(artefact.features) != FEATURES:
             raise ArtefactError(f"{version}: trained on other features than this version computes; retrain")
+        if artefact.begins_at != FORMULA:
+            raise ArtefactError(f"{version}: fitted on top of another formula than this version's; retrain")
         self.version = version
         self._calibrate = artefact.calibration
         self._booster = lightgbm.Booster(model_str=artefact.booster)
@@ -43,24 +45,35 @@ class Model:
             raise ArtefactError(f"{version}: {self._booster.num_feature()} columns instead of {len(FEATURES)}")
 
     def predict(self, vectors: Sequence[Sequence[float]]) -> list[float]:
-        """P(held) for each row."""
-        raw = self._booster.predict(np.asarray(vectors, dtype=np.float64), num_threads=1)
-        return [self._calibrate(float(p)) for p in np.asarray(raw)]
+        """P(held) for each row: the formula's log-odds plus the trees', calibrated."""
+        rows = np.asarray(vectors, dtype=np.float64)
+        trees = np.asarray(self._booster.predict(rows, raw_score=True, num_threads=1))
+        begun = np.asarray([log_odds(v) for v in vectors])
+        return [self._calibrate(float(p)) for p in 1 / (1 + np.exp(-(begun + trees)))]
 
     def explain(self, vector: Sequence[float]) -> tuple[float, list[Contribution]]:
         """(base value, contributions, largest first), in log-odds before calibration: their sum is the raw score."""
         row = np.asarray([vector], dtype=np.float64)
-        effects = np.asarray(self._booster.predict(row, pred_contrib=True, num_threads=1))[0]
-        return float(effects[-1]), contributions(vector, effects[:-1])
+        added = np.asarray(self._booster.predict(row, pred_contrib=True, num_threads=1))[0]
+        base, known = effects(vector)
+        for name, effect in zip(FEATURES, added[:-1], strict=True):
+            known[name] = known.get(name, 0.0) + float(effect)
+        return base + float(added[-1]), contributions(vector, known)
 
 
-def contributions(vector: Sequence[float], effects: Sequence[float]) -> list[Contribution]:
+def contributions(vector: Sequence[float], effect: Mapping[str, float]) -> list[Contribution]:
+    values = dict(zip(FEATURES, vector, strict=True))
     named = [
-        Contribution(feature=name, value=None if np.isnan(value) else value, effect=float(effect))
-        for name, value, effect in zip(FEATURES, vector, effects, strict=True)
-        if effect
+        Contribution(feature=name, value=None if np.isnan(values[name]) else values[name], effect=size)
+        for name, size in effect.items()
+        if size
     ]
     return sorted(named, key=lambda c: -abs(c.effect))
+
+
+def explain_formula(vector: Sequence[float]) -> tuple[float, list[Contribution]]:
+    base, known = effects(vector)
+    return base, contributions(vector, known)
 
 
 class Slot:

@@ -1,8 +1,10 @@
-"""From raw probabilities to calibrated ones, as numbers: isotonic, Platt, or shrunk to the base rate."""
+"""From raw probabilities to calibrated ones, as numbers: isotonic, Platt, shrunk to the base rate, or as they are."""
 
 import numpy as np
 
+from services.trainer.booster import sigmoid
 from services.trainer.dataset import Floats
+from services.trainer.evaluate import log_loss
 from shared.artefacts import Calibration
 
 ISOTONIC_FROM_ROWS = 1000
@@ -14,15 +16,29 @@ MAX_BINS = 100
 PRIOR_ROWS = 200
 EDGE = 1e-6
 NEWTON_STEPS = 50
+IDENTITY = Calibration(method="identity", x=[0.0, 1.0], y=[0.0, 1.0])
 PLATT_GRID = np.linspace(-8.0, 8.0, 65)  # log-odds
 
 
 def calibrate(raw: Floats, y: Floats, base_rate: float) -> Calibration:
-    """`raw` and `y` are of rows later than those the trees saw; `base_rate` is that of the rows before them."""
+    """`raw` and `y` are of rows later than those the trees saw, in time order; `base_rate` is that of the rows before.
+
+    A curve is kept only if, fitted on the earlier half, it beats the raw probabilities on the later half: base rates
+    drift, and a curve that follows yesterday's is worse than none.
+    """
+    if len(y) < PLATT_FROM_ROWS:
+        return IDENTITY
+    half = len(y) // 2
+    trial = curve(raw[:half], y[:half], base_rate)
+    if log_loss(apply(trial, raw[half:]), y[half:]) >= log_loss(raw[half:], y[half:]):
+        return IDENTITY
+    return curve(raw, y, base_rate)
+
+
+def curve(raw: Floats, y: Floats, base_rate: float) -> Calibration:
     if len(y) >= ISOTONIC_FROM_ROWS:
         return isotonic(raw, y, base_rate)
-    found = platt(raw, y) if len(y) >= PLATT_FROM_ROWS else None
-    return found or shrunk(len(y), base_rate)
+    return platt(raw, y) or shrunk(len(y), base_rate)
 
 
 def apply(calibration: Calibration, raw: Floats) -> Floats:
@@ -90,8 +106,3 @@ def log_odds(p: Floats) -> Floats:
     clipped = np.clip(p, EDGE, 1 - EDGE)
     odds: Floats = np.log(clipped / (1 - clipped))
     return odds
-
-
-def sigmoid(z: Floats) -> Floats:
-    value: Floats = 1 / (1 + np.exp(-z))
-    return value

@@ -73,19 +73,28 @@ def refusal(held: int, failed: int) -> str | None:
     return None
 
 
-def decide(brier: float, constant_brier: float, gain_low: float | None) -> Verdict:
-    """`gain_low`: lower bound of the champion's Brier score less the new one's; None without a champion to beat."""
-    if gain_low is not None:
-        if gain_low > 0:
-            return Verdict(True, f"better than the champion: Brier score lower by at least {gain_low:.5f} (90 %)")
+def decide(brier: float, constant_brier: float, formula_gain_high: float, champion_gain_low: float | None) -> Verdict:
+    """A gain is the other's Brier score less the new one's, with a 90 % interval.
+
+    A champion must surely be beaten. Without one, what answers is the formula, and the answers are degraded: a model
+    of the deployment's own then needs to beat the constant, and not to be surely worse than the formula.
+    """
+    if champion_gain_low is not None:
+        if champion_gain_low > 0:
+            return Verdict(
+                True, f"better than the champion: Brier score lower by at least {champion_gain_low:.5f} (90 %)"
+            )
         return Verdict(
-            False, f"not surely better than the champion: the Brier gain may be {gain_low:.5f} (90 %)", "rejected"
+            False,
+            f"not surely better than the champion: the Brier gain may be {champion_gain_low:.5f} (90 %)",
+            "rejected",
         )
-    if brier < constant_brier:
-        return Verdict(True, f"Brier score {brier:.5f}, the constant's {constant_brier:.5f}")
-    return Verdict(
-        False, f"no better than a constant: Brier score {brier:.5f}, the constant's {constant_brier:.5f}", "rejected"
-    )
+    against = f"Brier score {brier:.5f}, the constant's {constant_brier:.5f}"
+    if brier >= constant_brier:
+        return Verdict(False, f"no better than a constant: {against}", "rejected")
+    if formula_gain_high <= 0:
+        return Verdict(False, f"surely worse than the formula, by at least {-formula_gain_high:.5f} (90 %)", "rejected")
+    return Verdict(True, f"the first model: {against}, and not surely worse than the formula")
 
 
 def final(verdict: Verdict, compared: str | None, champion: str | None) -> Verdict:

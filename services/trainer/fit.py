@@ -22,6 +22,7 @@ from services.trainer.job import Fitted, Job, Refused
 from services.trainer.judge import judge
 from services.trainer.split import Split, by_time
 from shared.artefacts import Artefact, encode
+from shared.features.formula import FORMULA
 
 Say = Callable[[str], None]
 
@@ -84,6 +85,7 @@ def _artefact(task: Job, model: str, data: Dataset, split: Split) -> Artefact:
         feature_set=task.feature_set,
         features=list(task.features),
         booster=model,
+        begins_at=FORMULA,
         calibration=calibrate(booster.predict(model, x, task.threads), y, earlier),
     )
 
@@ -98,6 +100,7 @@ def _lineage(task: Job, data: Dataset, params: dict[str, Any]) -> dict[str, Any]
         "parameters": params,
         "seed": task.seed,
         "feature_set": task.feature_set,
+        "formula": FORMULA,
         "code_version": task.code_version,
         "lightgbm_version": lightgbm.__version__,
     }

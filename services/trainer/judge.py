@@ -1,4 +1,4 @@
-"""The judgement on the newest rows: the new model, the champion and a constant, side by side."""
+"""The judgement on the newest rows: the new model, the champion, the formula and a constant, side by side."""
 
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,13 @@ def judge(directory: Path, task: Job, data: Dataset, split: Split, new: Artefact
     p = predict(new, x, task.threads)
     constant = np.full_like(y, data.y[: split.calibrate.stop].mean())
     champion, gain = _against_champion(directory, task, p, x, y)
+    begun = booster.sigmoid(booster.begin(x))
+    over_formula = evaluate.brier_gain(p, begun, y, task.seed)
     metrics = {
         **msgspec.to_builtins(evaluate.scores(p, y)),
         "reliability": msgspec.to_builtins(evaluate.reliability(p, y)),
         "constant": msgspec.to_builtins(evaluate.scores(constant, y)),
+        "formula": {**msgspec.to_builtins(evaluate.scores(begun, y)), "gain": msgspec.to_builtins(over_formula)},
         "champion": champion,
         "gain": msgspec.to_builtins(gain),
         "calibration_method": new.calibration.method,
@@ -32,7 +35,7 @@ def judge(directory: Path, task: Job, data: Dataset, split: Split, new: Artefact
         "gap_days": split.gap_days,
         "notes": list(task.notes),
     }
-    verdict = decide(metrics["brier"], metrics["constant"]["brier"], gain.low if gain else None)
+    verdict = decide(metrics["brier"], metrics["constant"]["brier"], over_formula.high, gain.low if gain else None)
     return metrics, verdict
 
 

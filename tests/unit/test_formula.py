@@ -5,8 +5,8 @@ from math import inf, nan
 
 import pytest
 
-from services.scoring.formula import TERMS, formula
 from shared.features.change import CHANGE_FEATURES
+from shared.features.formula import TERMS, effects, formula, log_odds
 from shared.features.history import History, Past
 from shared.features.vector import FEATURES, vector
 
@@ -55,3 +55,10 @@ def test_every_term_alone_is_monotone_in_its_feature() -> None:
             answers.append(formula(features))
         assert answers == sorted(answers, reverse=term.weight < 0)
         assert -inf < term.typical < inf
+
+
+def test_the_effects_add_up_to_the_answer() -> None:
+    known = vector(dict.fromkeys(CHANGE_FEATURES, 7.0), author(9, 2), None, None, NOW)
+    base, parts = effects(known)
+    assert base + sum(parts.values()) == pytest.approx(log_odds(known))
+    assert effects([nan] * len(FEATURES))[1] == {}

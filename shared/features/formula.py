@@ -1,4 +1,4 @@
-"""The answer when there is no model: a logistic formula, the same for everybody.
+"""The answer when there is no model, and where a model's trees begin: a logistic formula, the same for everybody.
 
 Fitted to the public histories of 20 open-source repositories (79,814 changes with a known outcome, 86.0 % of
 which held). Leaving repositories out (ten folds of two): AUC 0.782, Brier skill over the base rate 0.158, ECE 0.004
@@ -6,6 +6,7 @@ over ten deciles; within a single repository AUC 0.741 on average. Without any h
 The terms were chosen on the same folds, so untouched repositories will be a little less kind.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from math import exp, isnan, log, log1p
 from typing import NamedTuple
@@ -42,12 +43,28 @@ BIAS = 1.223
 # No change of those histories was surer than this, so no claim may be.
 _LIMIT = 6.0
 _COLUMNS = tuple((FEATURES.index(term.feature), term) for term in TERMS)
+# Trees that were fitted on top of one formula are nothing on top of another.
+FORMULA = hashlib.sha256(
+    repr([(t.feature, t.scale.__name__, t.weight, t.typical) for t in TERMS]).encode()
+).hexdigest()[:16]
+
+
+def log_odds(vector: Sequence[float]) -> float:
+    """Of holding, for a vector in the order of `FEATURES`; NaN = not known. Within ±6."""
+    total = BIAS
+    for column, term in _COLUMNS:
+        value = vector[column]
+        total += term.weight * (term.typical if isnan(value) else term.scale(value))
+    return max(-_LIMIT, min(_LIMIT, total))
 
 
 def formula(vector: Sequence[float]) -> float:
-    """P(held), strictly between 0 and 1, of a vector in the order of `FEATURES`; NaN = not known."""
-    log_odds = BIAS
-    for column, term in _COLUMNS:
-        value = vector[column]
-        log_odds += term.weight * (term.typical if isnan(value) else term.scale(value))
-    return 1 / (1 + exp(-max(-_LIMIT, min(_LIMIT, log_odds))))
+    """P(held), strictly between 0 and 1."""
+    return 1 / (1 + exp(-log_odds(vector)))
+
+
+def effects(vector: Sequence[float]) -> tuple[float, dict[str, float]]:
+    """(base value, what each known term adds), in log-odds; together `log_odds`, unless that is at its limit."""
+    base = BIAS + sum(term.weight * term.typical for term in TERMS)
+    known = {term.feature: (term, vector[column]) for column, term in _COLUMNS if not isnan(vector[column])}
+    return base, {name: term.weight * (term.scale(value) - term.typical) for name, (term, value) in known.items()}
