@@ -9,6 +9,7 @@ import asyncpg
 import click
 import nats
 
+from cli.platform import platform_urls
 from shared.ids import new_id
 from shared.keys import SCOPES, Scope, new_key
 
@@ -73,8 +74,6 @@ async def announce(nats_url: str | None) -> None:
 @click.pass_context
 def keys(context: click.Context, database_url: str | None, nats_url: str | None) -> None:
     """Create, list, revoke and rotate API keys (operators)."""
-    from cli.platform import platform_urls
-
     found = platform_urls()
     context.obj = (database_url or found.get("database_url"), nats_url or found.get("nats_url"))
     if context.obj[0] is None:

@@ -25,6 +25,11 @@ BATCH_SIZE = 64
 PULL_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
+# FastStream's own logger brings its own handler and format.
+framework_log = logging.getLogger("precedent.faststream")
+framework_log.setLevel(logging.WARNING)
+# nats-py ends a pull that met a stalled event loop with a bare TimeoutError; the next pull follows by itself.
+framework_log.addFilter(lambda record: not (record.exc_info and record.exc_info[0] is TimeoutError))
 
 
 async def raw(message: NatsMessage) -> Msg:
@@ -52,7 +57,7 @@ class Bus:
             graceful_timeout=settings.drain_seconds,
             decoder=raw,
             apply_types=False,
-            logger=logging.getLogger("faststream"),
+            logger=framework_log,
             log_level=logging.DEBUG,
         )
 

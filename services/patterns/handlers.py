@@ -127,14 +127,19 @@ class Handlers:
             fix = unseal(FixSubmitted, message.data)
         except msgspec.MsgspecError:
             return
-        event_id = event_id_of(message)
         row = Categorized(
-            event_id=event_id, fix_id=fix.id, agent_id=fix.agent_id, repository=fix.repository,
-            submitted_at=fix.submitted_at, title=fix.title, category="uncertain",
+            event_id=event_id_of(message),
+            fix_id=fix.id,
+            agent_id=fix.agent_id,
+            repository=fix.repository,
+            submitted_at=fix.submitted_at,
+            title=fix.title,
+            category="uncertain",
             status_reason=f"not categorized: {reason}",
-        )  # fmt: skip
-        envelopes = [self.bus.seal(categorized_event(row))]
-        await self.store.record([event_id], [row], [], envelopes)
+        )
+        # Before any prediction, so that one that succeeds later is heard.
+        envelopes = [self.bus.seal(categorized_event(row, revision=-1))]
+        await self.store.give_up(row, envelopes)
         await self.outbox.publish(envelopes)
 
     async def recorded(self, event: OutcomeRecorded, message: Msg) -> None:
@@ -221,7 +226,7 @@ def candidate_of(row: asyncpg.Record) -> Candidate:
     )
 
 
-def categorized_event(row: Categorized) -> FixCategorized:
+def categorized_event(row: Categorized, revision: int = 0) -> FixCategorized:
     return FixCategorized(
         id=row.fix_id,
         agent_id=row.agent_id,
@@ -231,6 +236,7 @@ def categorized_event(row: Categorized) -> FixCategorized:
         pattern_id=row.pattern_id,
         duplicate_of=row.duplicate_of,
         is_new=row.is_new,
+        revision=revision,
     )
 
 

@@ -51,13 +51,19 @@ from unnest($1::int[], $2::text[]) as w(i, embedding) cross join lateral (
   order by l.embedding <=> w.embedding::halfvec(256) limit $3
 ) n
 """
-KNOWN = "select fix_id from patterns.fix_patterns where fix_id = any($1::uuid[])"
+# A fix that was given up may be sent again: it counts as unknown.
+KNOWN = "select fix_id from patterns.fix_patterns where fix_id = any($1::uuid[]) and status_reason is null"
 FIX = """
-insert into patterns.fix_patterns (fix_id, agent_id, repository, submitted_at, title, category, category_confidence,
+insert into patterns.fix_patterns as f (fix_id, agent_id, repository, submitted_at, title, category, category_confidence,
   categories, security_rank, pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, embedding,
   path_terms, status_reason)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::text::halfvec(256), $18, $19)
-on conflict (fix_id) do nothing
+on conflict (fix_id) do update set
+  category = excluded.category, category_confidence = excluded.category_confidence, categories = excluded.categories,
+  security_rank = excluded.security_rank, pattern_id = excluded.pattern_id, duplicate_of = excluded.duplicate_of,
+  is_new = excluded.is_new, novelty = excluded.novelty, related = excluded.related, languages = excluded.languages,
+  embedding = excluded.embedding, path_terms = excluded.path_terms, status_reason = excluded.status_reason
+where f.status_reason is not null
 """
 PATTERN = """
 insert into patterns.patterns (id, label, category, centroid, path_terms, support, example_fix_id, first_seen_at,
@@ -198,6 +204,12 @@ class Store:
             rows = sorted((f for f in fixes if f.event_id in fresh), key=lambda f: f.fix_id)
             await connection.executemany(FIX, [f.row() for f in rows])
             await connection.executemany(SUPPORT, gained(rows))
+            await put(connection, SCHEMA, envelopes)
+
+    async def give_up(self, fix: Categorized, envelopes: Sequence[Envelope]) -> None:
+        """Says on the fix why it has no category. Not in the inbox: the message may be sent again."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(FIX, *fix.row())
             await put(connection, SCHEMA, envelopes)
 
     async def correct(self, command: Correction, announce: Announce) -> list[Envelope]:

@@ -111,7 +111,7 @@ class FixCategorized(Event, frozen=True, kw_only=True):
     duplicate_of: UUID | None = None
     is_new: bool = False
     corrected: bool = False
-    # Which statement about the fix this is: 0 the prediction, then one for each correction.
+    # Which statement about the fix this is: -1 that there is none, 0 the prediction, then one for each correction.
     revision: int = 0
 
     def subject_id(self) -> str:
