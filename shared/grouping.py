@@ -42,7 +42,8 @@ class Grouper(Generic[T, R]):
 
     async def _write(self, group: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:
-            results = await self._flush([item for item, _ in group])
+            answers = await self._flush([item for item, _ in group])
+            results = list(zip(group, answers, strict=True))
         except Exception as error:
             if len(group) == 1:
                 _settle(group[0][1], error=error)
@@ -50,7 +51,7 @@ class Grouper(Generic[T, R]):
             for pair in group:
                 await self._write([pair])
             return
-        for (_, future), result in zip(group, results, strict=True):
+        for (_, future), result in results:
             _settle(future, result=result)
 
 
