@@ -3,6 +3,7 @@
 JSON because a model file comes from a store that others may write to: nothing in it is ever executed.
 """
 
+import asyncio
 import hashlib
 import itertools
 from bisect import bisect_right
@@ -15,6 +16,8 @@ from nats.js.errors import ObjectNotFoundError
 from shared.topology import MODELS_BUCKET
 
 MAX_BYTES = 64 << 20
+# The client waits for ever for a part that the store has lost. 20 MB come in 1.3 s.
+FETCH_SECONDS = 30.0
 
 
 class ArtefactError(ValueError):
@@ -93,7 +96,12 @@ async def fetch(js: JetStreamContext, sha256: str) -> Artefact:
     """Raises `ArtefactError` when the artefact is missing or not what its name says."""
     bucket = await js.object_store(MODELS_BUCKET)
     try:
-        found = await bucket.get(sha256)
+        async with asyncio.timeout(FETCH_SECONDS) as limit:
+            found = await bucket.get(sha256)
     except ObjectNotFoundError:
         raise ArtefactError(f"no artefact {sha256} in the bucket {MODELS_BUCKET}") from None
+    except TimeoutError:
+        if not limit.expired():  # NATS did not answer: nothing is known of the artefact
+            raise
+        raise ArtefactError(f"artefact {sha256} is not whole: its parts did not come") from None
     return decode(found.data or b"", sha256=sha256)
