@@ -44,7 +44,7 @@ async def replay(js: JetStreamContext, number: int) -> str:
     """Sends the letter to where it came from and takes it out of the stream; returns the subject."""
     letter = await js.get_msg(STREAM, number)
     headers = dict(letter.headers or {})
-    subject = headers.pop(SUBJECT)
+    subject = str(headers.pop(SUBJECT))
     headers.pop(REASON, None)
     # Another message for JetStream, the same event for the consumer.
     headers["Nats-Msg-Id"] = f"replay-{number}-{letter.time}"

@@ -54,7 +54,8 @@ from unnest($1::int[], $2::text[]) as w(i, embedding) cross join lateral (
 # A fix that was given up may be sent again: it counts as unknown.
 KNOWN = "select fix_id from patterns.fix_patterns where fix_id = any($1::uuid[]) and status_reason is null"
 FIX = """
-insert into patterns.fix_patterns as f (fix_id, agent_id, repository, submitted_at, title, category, category_confidence,
+insert into patterns.fix_patterns as f (
+  fix_id, agent_id, repository, submitted_at, title, category, category_confidence,
   categories, security_rank, pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, embedding,
   path_terms, status_reason)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::text::halfvec(256), $18, $19)
