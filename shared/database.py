@@ -25,6 +25,11 @@ async def _speak_json(connection: Any) -> None:
     )
 
 
+def storable(text: str) -> str:
+    """`text` without what Postgres cannot hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 class Database:
     """`pool` for work, `alive()` to tell an outage from an error of ours."""
 

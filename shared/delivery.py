@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from faststream.exceptions import NackMessage, RejectMessage
 from nats.aio.msg import Msg
@@ -29,6 +30,9 @@ TRIES = 6
 CRASH_LOOP = 50
 MAX_DELAY_SECONDS = 30.0
 HOLD_SECONDS = 0.5
+
+# What no repetition mends. Postgres says DataError of values that it cannot hold, such as NUL in a text.
+PERMANENT = (msgspec.MsgspecError, PermanentError, asyncpg.DataError)
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[E, Msg], Awaitable[None]]
@@ -76,7 +80,7 @@ class Delivery:
             if tries > CRASH_LOOP:
                 raise PermanentError(f"delivered {tries} times without a verdict: the worker dies on it")
             await self._held(message, handle, unseal(cls, message.data))
-        except (msgspec.MsgspecError, PermanentError) as error:
+        except PERMANENT as error:
             await self._bury(message, str(error), on_dead)
         except NackMessage:
             raise
@@ -92,7 +96,7 @@ class Delivery:
         while True:
             try:
                 return await handle(event, message)
-            except (msgspec.MsgspecError, PermanentError):
+            except PERMANENT:
                 raise
             except Exception:
                 if await self._stores_up():
@@ -133,6 +137,14 @@ def event_id_of(message: Msg) -> UUID:
     except ValueError:
         metadata = message.metadata
         return derived_id(metadata.stream, str(metadata.sequence.stream), message.subject)
+
+
+def subject_of(message: Msg) -> UUID | None:
+    """`ce-subject`, the entity that the message speaks of: readable where the payload is not."""
+    try:
+        return UUID((message.headers or {}).get("ce-subject", ""))
+    except ValueError:
+        return None
 
 
 def dead_letter(service: str, message: Msg, reason: str) -> Envelope:

@@ -24,6 +24,7 @@ from shared.contracts.commands import ANALYZE, CORRECT, LEARNING_CREATE, Analysi
 from shared.contracts.envelope import Envelope, Event, unseal
 from shared.contracts.fixes import FixCategorized, FixSubmitted, OutcomeRecorded, Related
 from shared.contracts.knowledge import LearningChanged, PatternDetected
+from shared.database import storable
 from shared.delivery import Delivery, event_id_of
 from shared.diffs import Diff, DiffError, parse
 from shared.errors import PermanentError
@@ -130,12 +131,12 @@ class Handlers:
         row = Categorized(
             event_id=event_id_of(message),
             fix_id=fix.id,
-            agent_id=fix.agent_id,
-            repository=fix.repository,
+            agent_id=storable(fix.agent_id),
+            repository=storable(fix.repository),
             submitted_at=fix.submitted_at,
-            title=fix.title,
+            title=fix.title and storable(fix.title),
             category="uncertain",
-            status_reason=f"not categorized: {reason}",
+            status_reason=storable(f"not categorized: {reason}"),
         )
         # Before any prediction, so that one that succeeds later is heard.
         envelopes = [self.bus.seal(categorized_event(row, revision=-1))]

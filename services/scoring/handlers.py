@@ -22,7 +22,7 @@ from shared.contracts.commands import CONFIDENCE, Candidate, Confidence, Explain
 from shared.contracts.envelope import Envelope, unseal
 from shared.contracts.fixes import FixCategorized, FixScored, FixSubmitted, OutcomeRecorded, OutcomeReported
 from shared.contracts.models import ModelPromoted
-from shared.delivery import Delivery, event_id_of
+from shared.delivery import Delivery, event_id_of, subject_of
 from shared.errors import PermanentError
 from shared.features.history import History
 from shared.features.vector import FEATURE_SET
@@ -87,14 +87,13 @@ class Handlers:
 
     async def given_up(self, message: Msg, reason: str) -> None:
         """The fix says that it was given up, and so does an event."""
-        subject = (message.headers or {}).get("ce-subject")
         try:
             fix = unseal(FixSubmitted, message.data)
         except msgspec.MsgspecError:
             fix = None
-        if fix is None and subject is None:
+        fix_id = fix.id if fix else subject_of(message)
+        if fix_id is None:
             return
-        fix_id = fix.id if fix else UUID(subject)
         rejected = FixScored(
             id=fix_id,
             agent_id=fix.agent_id if fix else "",
@@ -103,9 +102,7 @@ class Handlers:
             status_reason=reason,
             scored_at=self.now(),
         )
-        envelopes = [self.bus.seal(rejected)]
-        await self.store.reject(fix_id, fix, reason, envelopes)
-        await self.outbox.publish(envelopes)
+        await self.outbox.publish(await self.store.reject(fix_id, fix, reason, [self.bus.seal(rejected)]))
 
     async def score_group(self, heard: Sequence[Heard]) -> Sequence[None]:
         """In time order, so that each fix knows the ones of the same group that came before it."""

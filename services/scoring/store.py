@@ -13,7 +13,7 @@ from services.scoring.history import Buckets, Event, Key
 from services.scoring.outcomes import Judgement, Report, Subject, failures_moved, judge
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import Decision, FixCategorized, FixSubmitted, Source
-from shared.database import Connection, Database
+from shared.database import Connection, Database, storable
 from shared.outbox import put, take
 
 SCHEMA = "scoring"
@@ -79,6 +79,7 @@ on conflict (id) do update set status = 'rejected', status_reason = excluded.sta
   principal = excluded.principal, agent_id = excluded.agent_id, repository = excluded.repository,
   external_id = excluded.external_id, title = excluded.title, submitted_at = excluded.submitted_at
 where f.scored_at is null
+returning id
 """
 
 CATEGORIZE = """
@@ -272,12 +273,21 @@ class Store:
             rows = [(e.id, e.category, e.category_confidence, e.pattern_id, e.revision) for e in heard]
             await connection.executemany(CATEGORIZE, rows)
 
-    async def reject(self, fix_id: UUID, fix: FixSubmitted | None, reason: str, envelopes: Sequence[Envelope]) -> None:
-        """Says on the fix that it was given up; `fix` is None when not even its message could be read."""
-        names = ("principal", "agent_id", "repository", "external_id", "title", "submitted_at")
+    async def reject(
+        self, fix_id: UUID, fix: FixSubmitted | None, reason: str, envelopes: Sequence[Envelope]
+    ) -> Sequence[Envelope]:
+        """Says on the fix that it was given up; returns what to publish: nothing when it was scored all the same.
+
+        `fix` is None when not even its message could be read.
+        """
+        texts = ("principal", "agent_id", "repository", "external_id", "title")
+        row = [text and storable(text) for text in (getattr(fix, name, None) for name in texts)]
+        at = fix.submitted_at if fix else None
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(REJECT, fix_id, *(getattr(fix, name, None) for name in names), reason)
+            if not await connection.fetchval(REJECT, fix_id, *row, at, storable(reason)):
+                return []
             await put(connection, SCHEMA, envelopes)
+        return envelopes
 
     async def refuse_overdue(self, reason: str, announce: Announce) -> list[Envelope]:
         """Outcomes of a fix that nobody handed in within a day."""
