@@ -1,5 +1,6 @@
 """The connection to NATS: one FastStream broker a process, and publishing that waits for the disk."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ from shared.topology import MAX_PAYLOAD_BYTES, work
 # A publish in flight when NATS dies gets no early error; the same Nats-Msg-Id makes a retry harmless.
 PUBLISH_SECONDS = 2.0
 PUBLISH_ATTEMPTS = 3
+CONNECT_SECONDS = 3.0
+# A server that is gone without a word is found out by the second ping that stays without an answer.
+PING_SECONDS = 5
 BATCH_SIZE = 64
 # Short timeouts are worse than long ones: a message that meets the gap between two pulls waits. See PullSub.
 PULL_SECONDS = 5.0
@@ -53,6 +57,8 @@ class Bus:
             # Anything else closes the client after a minute's outage, and FastStream then spins for ever.
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
+            ping_interval=PING_SECONDS,
+            max_outstanding_pings=2,
             reconnected_cb=self._reconnected,
             graceful_timeout=settings.drain_seconds,
             decoder=raw,
@@ -64,11 +70,18 @@ class Bus:
     async def _reconnected(self) -> None:
         log.info("NATS is back")
         for callback in self.on_reconnect:
-            await callback()
+            try:
+                await callback()
+            except Exception:
+                log.exception("catching up after the outage failed")
 
     async def open(self) -> None:
         """Raises while NATS is away, or when it would refuse our largest message."""
-        self.nc = await self.broker.connect()
+        try:
+            # Without a limit the client would try for ever, and nobody would hear of it.
+            self.nc = await asyncio.wait_for(self.broker.connect(), CONNECT_SECONDS)
+        except TimeoutError:
+            raise ConnectionError("no server answers") from None
         self.js = self.nc.jetstream()
         if self.nc.max_payload < MAX_PAYLOAD_BYTES:
             raise RuntimeError(f"NATS allows {self.nc.max_payload} bytes a message; set max_payload to 8MB")

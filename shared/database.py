@@ -1,7 +1,8 @@
 """The connection pool. It connects when first used, so a process can start while Postgres is away."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -13,6 +14,10 @@ Connection = asyncpg.Connection | PoolConnectionProxy
 
 CONNECT_SECONDS = 3.0
 PING_SECONDS = 2.0
+# A query that takes longer may be slow, or its server may be gone without a word: time to ask.
+PATIENCE_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 async def _speak_json(connection: Any) -> None:
@@ -37,6 +42,8 @@ class Database:
         self._settings = settings
         self._service = service
         self._ping: asyncio.Task[bool] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._away = False
         self.pool: asyncpg.Pool
 
     async def open(self) -> None:
@@ -51,10 +58,34 @@ class Database:
         )
 
     async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         try:
             await asyncio.wait_for(self.pool.close(), PING_SECONDS)
         except (TimeoutError, asyncpg.InterfaceError):
             self.pool.terminate()
+
+    @property
+    def away(self) -> bool:
+        """What is known at this moment; `alive` asks."""
+        return self._away
+
+    async def result(self, query: Awaitable[T]) -> T:
+        """What `query` returns. Raises `ConnectionError` once Postgres is known to be away.
+
+        A frozen server or a cut wire refuses nothing: such a query would wait for its whole timeout, and its
+        cancellation for the server, so it is left behind.
+        """
+        running = asyncio.ensure_future(query)
+        try:
+            while not (await asyncio.wait({running}, timeout=PATIENCE_SECONDS))[0]:
+                if not await self.alive():
+                    raise ConnectionError("Postgres does not answer")
+            return running.result()
+        finally:
+            if not running.done():
+                running.cancel()
+                running.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def alive(self) -> bool:
         """Whether Postgres answers now. Callers at the same moment share one question."""
@@ -63,7 +94,23 @@ class Database:
         return await asyncio.shield(self._ping)
 
     async def _ask(self) -> bool:
+        """On a connection of its own: those of the pool may all be waiting for a server that is gone."""
         try:
-            return bool(await asyncio.wait_for(self.pool.fetchval("select true"), PING_SECONDS))
+            connection = await asyncpg.connect(self._settings.database_url, timeout=PING_SECONDS)
+            await connection.close(timeout=PING_SECONDS)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._watch()
             return False
+        self._away = False
+        return True
+
+    def _watch(self) -> None:
+        """Until it is back, one task asks, so that callers need not."""
+        self._away = True
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._until_back())
+
+    async def _until_back(self) -> None:
+        while self._away:
+            await asyncio.sleep(PATIENCE_SECONDS / 2)
+            await self.alive()

@@ -8,11 +8,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
+import nats
 from faststream.exceptions import NackMessage, RejectMessage
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, Counter
@@ -52,6 +54,7 @@ class Delivery:
         self._database = database
         self._metrics = metrics
         self._dead_letters = Counter("dead_letters", "Messages given up.", ("service", "subject"), registry=registry)
+        self._in_hand: dict[int, Msg] = {}
         self.draining = asyncio.Event()
 
     def of(self, cls: type[E], handle: Handler[E], on_dead: OnDead | None = None) -> Callable[[Msg], Awaitable[None]]:
@@ -60,6 +63,7 @@ class Delivery:
         async def delivered(message: Msg) -> None:
             started = time.perf_counter()
             result = "error"
+            self._in_hand[id(message)] = message
             try:
                 with span(f"process {message.subject}", message.headers, **{"messaging.system": "nats"}):
                     result = await self._decide(message, cls, handle, on_dead)
@@ -70,9 +74,18 @@ class Delivery:
                 result = "dead"
                 raise
             finally:
+                del self._in_hand[id(message)]
                 self._metrics.handled.labels(message.subject, result).observe(time.perf_counter() - started)
 
         return delivered
+
+    async def keep(self) -> None:
+        """Runs until cancelled: a message that takes long is not given to another replica meanwhile."""
+        while True:
+            await asyncio.sleep(ACK_WAIT_SECONDS / 3)
+            for message in list(self._in_hand.values()):
+                with suppress(nats.errors.Error):
+                    await message.in_progress()
 
     async def _decide(self, message: Msg, cls: type[E], handle: Handler[E], on_dead: OnDead | None) -> str:
         tries = message.metadata.num_delivered
@@ -101,20 +114,16 @@ class Delivery:
             except Exception:
                 if await self._stores_up():
                     raise
-            await self._wait_for_stores(message)
+            await self._wait_for_stores(message.subject)
 
     async def _stores_up(self) -> bool:
         return self._bus.connected and await self._database.alive()
 
-    async def _wait_for_stores(self, message: Msg) -> None:
-        log.warning("%s waits: Postgres or NATS is away", message.subject)
-        touched = time.monotonic()
+    async def _wait_for_stores(self, subject: str) -> None:
+        log.warning("%s waits: Postgres or NATS is away", subject)
         while not await self._stores_up():
             if self.draining.is_set():
                 raise NackMessage(delay=0)
-            if time.monotonic() - touched > ACK_WAIT_SECONDS / 3 and self._bus.connected:
-                await message.in_progress()
-                touched = time.monotonic()
             await asyncio.sleep(HOLD_SECONDS)
 
     async def _bury(self, message: Msg, reason: str, on_dead: OnDead | None) -> None:

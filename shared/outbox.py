@@ -58,9 +58,14 @@ class Outbox:
         self._published: list[UUID] = []
 
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """After the commit, before the acknowledgement. Raises when JetStream did not take one of them."""
-        await asyncio.gather(*(self._bus.send(e) for e in envelopes))
-        self._published.extend(e.event_id for e in envelopes)
+        """After the commit, before the acknowledgement. What JetStream does not take now is left to the relay."""
+        sent = await asyncio.gather(*(self._bus.send(e) for e in envelopes), return_exceptions=True)
+        self._published.extend(e.event_id for e, error in zip(envelopes, sent, strict=True) if error is None)
+        for error in sent:
+            if error is not None and not isinstance(error, nats.errors.Error | OSError):
+                raise error
+        if left := sum(error is not None for error in sent):
+            log.warning("%d events of %s are committed and will be published later", left, self._schema)
 
     async def relay(self) -> None:
         """Runs until cancelled."""

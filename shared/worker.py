@@ -120,7 +120,7 @@ class Worker:
             signal.raise_signal(signal.SIGTERM)
 
     def _loops(self) -> list[Callable[[], Awaitable[None]]]:
-        loops = [*self.background, lambda: watch_loop(self.metrics.loop_lag), self._watch_lag]
+        loops = [*self.background, self.delivery.keep, lambda: watch_loop(self.metrics.loop_lag), self._watch_lag]
         if self.settings.otlp_endpoint:
             loops.append(lambda: export_metrics(self.registry, self.service, self.settings.otlp_endpoint))
         return loops

@@ -135,8 +135,10 @@ class Queries:
         self._database = database
 
     async def _ask(self, run: Callable[["asyncpg.Pool"], Awaitable[T]]) -> T:
+        if self._database.away:
+            raise store_unavailable()
         try:
-            return await run(self._database.pool)
+            return await self._database.result(run(self._database.pool))
         except AWAY as error:
             raise store_unavailable() from error
         except asyncpg.InterfaceError as error:
