@@ -50,8 +50,8 @@ def reachable_directory() -> tempfile.TemporaryDirectory[str]:
 
 
 @asynccontextmanager
-async def wheels(directory: Path) -> AsyncIterator[tuple[str, str, str]]:
-    """(nats, redis, postgres) URLs. The servers die with this process, whatever kills it."""
+async def running(directory: Path) -> AsyncIterator[dict[str, tuple[str, Child]]]:
+    """The wheels' servers by name: URL and process. They die with this process, whatever kills it."""
     password = secrets.token_hex(8)
     for name in ("nats", "valkey"):
         (directory / name).mkdir()
@@ -67,12 +67,19 @@ async def wheels(directory: Path) -> AsyncIterator[tuple[str, str, str]]:
             await child.spawn()
         for child in children:
             await until_ready(child)
-        yield servers[0].url, servers[1].url, servers[2].url
+        yield {server.proc.name: (server.url, child) for server, child in zip(servers, children, strict=True)}
     finally:
         for child in reversed(children):
             await child.stop()
         os.close(alive)
         os.close(other)
+
+
+@asynccontextmanager
+async def wheels(directory: Path) -> AsyncIterator[tuple[str, str, str]]:
+    """(nats, redis, postgres) URLs."""
+    async with running(directory) as found:
+        yield found["nats"][0], found["valkey"][0], found["postgres"][0]
 
 
 @asynccontextmanager
@@ -112,14 +119,14 @@ async def started() -> AsyncIterator[Servers]:
     backend = containers if os.environ.get("PRECEDENT_TEST_BACKEND") == "containers" else wheels
     with reachable_directory() as directory:
         async with backend(Path(directory)) as (nats_url, redis_url, postgres_url):
-            yield await _prepared(nats_url, redis_url, postgres_url)
+            servers = Servers(nats_url, redis_url, postgres_url, secrets.token_hex(8))
+            await make_template(servers)
+            yield servers
 
 
-async def _prepared(nats_url: str, redis_url: str, postgres_url: str) -> Servers:
-    servers = Servers(nats_url, redis_url, postgres_url, secrets.token_hex(8))
-    owner = await asyncpg.connect(postgres_url)
+async def make_template(servers: Servers) -> None:
+    owner = await asyncpg.connect(servers.postgres_url)
     await owner.execute(f"create database {TEMPLATE}")
     await owner.close()
     await migrate(servers.database_url(TEMPLATE))
     await set_passwords(servers.database_url(TEMPLATE), dict.fromkeys(ROLES, servers.role_password))
-    return servers
