@@ -97,7 +97,10 @@ class Database:
         """On a connection of its own: those of the pool may all be waiting for a server that is gone."""
         try:
             connection = await asyncpg.connect(self._settings.database_url, timeout=PING_SECONDS)
-            await connection.close(timeout=PING_SECONDS)
+            try:
+                await connection.fetchval("select true", timeout=PING_SECONDS)
+            finally:
+                connection.terminate()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._watch()
             return False
