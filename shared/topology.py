@@ -60,9 +60,11 @@ STREAMS = (
 
 WORK = (
     Work("scoring", "FIXES", "fixes.submitted.v1"),
+    Work("scoring", "FIXES", "fixes.imported.v1"),
     Work("scoring", "FIXES", "fixes.categorized.v1"),
     Work("scoring", "FIXES", "fixes.outcome_reported.v1"),
     Work("patterns", "FIXES", "fixes.submitted.v1"),
+    Work("patterns", "FIXES", "fixes.imported.v1"),
     Work("patterns", "FIXES", "fixes.outcome_recorded.v1"),
     Work("trainer", "MODELS", "models.retrain_requested.v1"),
     Work("trainer", "MODELS", "models.promotion_requested.v1"),

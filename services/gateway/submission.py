@@ -3,13 +3,12 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from shared.features.vector import check_claimed
-
 from services.gateway.bodies import BulkLine, ConfidenceBody, FixBody, OutcomeBody
 from services.gateway.keys import Principal
 from services.gateway.problems import ApiError, invalid
-from shared.contracts.fixes import FixSubmitted, Outcome
+from shared.contracts.fixes import FixImported, FixSubmitted, Outcome
 from shared.diffs import DiffError, parse
+from shared.features.vector import check_claimed
 from shared.ids import derived_id, fix_id, new_id
 
 MAX_KEY_LENGTH = 255
@@ -67,7 +66,8 @@ def command_id(principal: Principal, route: str, idempotency_key: str | None) ->
 
 
 def submitted(principal: Principal, body: FixBody, identity: UUID, now: datetime) -> FixSubmitted:
-    return FixSubmitted(
+    cls = FixImported if isinstance(body, BulkLine) else FixSubmitted
+    return cls(
         id=identity,
         principal=principal.name,
         agent_id=body.agent_id,

@@ -22,7 +22,7 @@ from services.patterns.store import Categorized, Neighbours, NewPattern, Store
 from shared.bus import Bus
 from shared.contracts.commands import ANALYZE, CORRECT, LEARNING_CREATE, Analysis, Correction, LearningCreate, ToAnalyze
 from shared.contracts.envelope import Envelope, Event, unseal
-from shared.contracts.fixes import FixCategorized, FixSubmitted, OutcomeRecorded, Related
+from shared.contracts.fixes import FixCategorized, FixImported, FixSubmitted, OutcomeRecorded, Related
 from shared.contracts.knowledge import LearningChanged, PatternDetected
 from shared.database import storable
 from shared.delivery import Delivery, event_id_of
@@ -58,7 +58,8 @@ class Handlers:
 
     def register(self, delivery: Delivery) -> None:
         bus = self.bus
-        bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
+        for lane in (FixSubmitted, FixImported):
+            bus.hear_work(lane.SUBJECT)(delivery.of(lane, self.submitted, self.given_up))
         bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
         bus.answer(ANALYZE)(answering(ToAnalyze, self.analyze))
         bus.answer(CORRECT)(answering(Correction, self.correct))
@@ -74,7 +75,9 @@ class Handlers:
         known = await self.store.known([h.fix.id for h in heard])
         new = {h.fix.id: h for h in heard if h.fix.id not in known}
         group = sorted(new.values(), key=lambda h: (h.arrival.at, h.fix.id))
-        near = await self.store.near([(h.arrival.examined.embedding.text, h.arrival.at) for h in group])
+        near = await self.store.near(
+            [(h.arrival.examined.embedding.text, h.arrival.at, h.fix.repository) for h in group]
+        )
         around = [fixes_of(n, h.fix.id) for h, n in zip(group, near, strict=True)]
         placed, formed = place_group([h.arrival for h in group], [patterns_of(n) for n in near], around)
         rows = [self._categorized(h, p, n) for h, p, n in zip(group, placed, near, strict=True)]
@@ -151,7 +154,7 @@ class Handlers:
         started = time.perf_counter()
         examined = examine(readable(request.diff), request.title)
         now = self.now()
-        [near] = await self.store.near([(examined.embedding.text, now)])
+        [near] = await self.store.near([(examined.embedding.text, now, request.repository)])
         arrival = Arrival(UUID(int=0), request.repository or "", now, examined)
         placing = place(arrival, patterns_of(near), fixes_of(near, arrival.id))
         found = examined.categorization

@@ -27,6 +27,9 @@ RECENT_DAYS = 30
 Vector = NDArray[np.float32]
 Announce = Callable[[asyncpg.Record], Envelope]
 
+# Of the recent fixes of the repository, so many of the newest are compared with, exactly.
+MOST_RECENT = 1000
+
 # One statement a table for a whole group; the vectors come as text, which pgvector reads.
 PATTERNS_NEAR = """
 select w.i, n.id, n.path_terms, n.centroid::real[] as embedding
@@ -36,10 +39,15 @@ from unnest($1::int[], $2::text[]) as w(i, embedding) cross join lateral (
 """
 FIXES_NEAR = """
 select w.i, n.fix_id, n.repository, n.submitted_at, n.pattern_id, n.path_terms, n.embedding::real[] as embedding
-from unnest($1::int[], $2::text[], $3::timestamptz[]) as w(i, embedding, at) cross join lateral (
-  select f.* from patterns.fix_patterns f
-  where f.submitted_at between w.at - make_interval(days => $4) and w.at and f.embedding is not null
-  order by f.embedding <=> w.embedding::halfvec(256) limit $5
+from unnest($1::int[], $2::text[], $3::timestamptz[], $4::text[]) as w(i, embedding, at, repository)
+cross join lateral (
+  select r.* from (
+    select f.* from patterns.fix_patterns f
+    where f.repository = w.repository and f.submitted_at between w.at - make_interval(days => $5) and w.at
+      and f.embedding is not null
+    order by f.submitted_at desc limit $6
+  ) r
+  order by r.embedding <=> w.embedding::halfvec(256) limit $7
 ) n
 """
 LEARNINGS_NEAR = """
@@ -170,16 +178,20 @@ class Store:
     def _pool(self) -> asyncpg.Pool:
         return self._database.pool
 
-    async def near(self, wanted: Sequence[tuple[Vector, datetime]]) -> list[Neighbours]:
-        """The neighbours of each (embedding, time), nearest first. Three statements, however many are wanted."""
+    async def near(self, wanted: Sequence[tuple[Vector, datetime, str | None]]) -> list[Neighbours]:
+        """The neighbours of each (embedding, time, repository), nearest first; without a repository no fixes.
+
+        Three statements, however many are wanted.
+        """
         numbers = list(range(len(wanted)))
-        texts = [as_text(vector) for vector, _ in wanted]
-        times = [at for _, at in wanted]
-        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-            # A filter must not starve the index scan.
-            await connection.execute("set local hnsw.iterative_scan = relaxed_order")
+        texts = [as_text(vector) for vector, _, _ in wanted]
+        times = [at for _, at, _ in wanted]
+        repositories = [repository for _, _, repository in wanted]
+        async with self._pool.acquire() as connection:
             patterns = await connection.fetch(PATTERNS_NEAR, numbers, texts, NEAREST_PATTERNS)
-            fixes = await connection.fetch(FIXES_NEAR, numbers, texts, times, RECENT_DAYS, NEAREST_FIXES)
+            fixes = await connection.fetch(
+                FIXES_NEAR, numbers, texts, times, repositories, RECENT_DAYS, MOST_RECENT, NEAREST_FIXES
+            )
             learnings = await connection.fetch(LEARNINGS_NEAR, numbers, texts, NEAREST_LEARNINGS)
         found = [Neighbours([], [], []) for _ in wanted]
         for row in patterns:

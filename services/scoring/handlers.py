@@ -20,7 +20,14 @@ from services.scoring.store import Scored, Store
 from shared.bus import Bus
 from shared.contracts.commands import CONFIDENCE, Candidate, Confidence, ExplainedConfidence, Problem, Reply
 from shared.contracts.envelope import Envelope, unseal
-from shared.contracts.fixes import FixCategorized, FixScored, FixSubmitted, OutcomeRecorded, OutcomeReported
+from shared.contracts.fixes import (
+    FixCategorized,
+    FixImported,
+    FixScored,
+    FixSubmitted,
+    OutcomeRecorded,
+    OutcomeReported,
+)
 from shared.contracts.models import ModelPromoted
 from shared.delivery import Delivery, event_id_of, subject_of
 from shared.errors import PermanentError
@@ -65,7 +72,8 @@ class Handlers:
 
     def register(self, delivery: Delivery) -> None:
         bus = self.bus
-        bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
+        for lane in (FixSubmitted, FixImported):
+            bus.hear_work(lane.SUBJECT)(delivery.of(lane, self.submitted, self.given_up))
         bus.hear_work(FixCategorized.SUBJECT)(delivery.of(FixCategorized, self.categorized))
         bus.hear_work(OutcomeReported.SUBJECT)(delivery.of(OutcomeReported, self.reported))
         bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)

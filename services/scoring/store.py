@@ -6,7 +6,6 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from shared.features.history import Past
 
 from services.scoring.domain import Thresholds
 from services.scoring.history import Buckets, Event, Key
@@ -14,6 +13,7 @@ from services.scoring.outcomes import Judgement, Report, Subject, failures_moved
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import Decision, FixCategorized, FixSubmitted, Source
 from shared.database import Connection, Database, storable
+from shared.features.history import Past
 from shared.outbox import put, take
 
 SCHEMA = "scoring"

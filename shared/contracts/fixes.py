@@ -74,6 +74,12 @@ class FixSubmitted(Event, frozen=True, kw_only=True):
         return derived_id(self.SUBJECT, str(self.id), self.outcome.kind, self.outcome.observed_at.isoformat())
 
 
+class FixImported(FixSubmitted, frozen=True, kw_only=True):
+    """A fix of the past. A lane of its own, so that a live fix never waits behind a whole history."""
+
+    SUBJECT: ClassVar[str] = "fixes.imported.v1"
+
+
 class FixScored(Event, frozen=True, kw_only=True):
     SUBJECT: ClassVar[str] = "fixes.scored.v1"
 

@@ -52,7 +52,6 @@ create table patterns.fix_patterns (
   status_reason text,
   categorized_at timestamptz not null default now()
 );
-create index fix_patterns_embedding on patterns.fix_patterns using hnsw (embedding halfvec_cosine_ops);
 create index fix_patterns_repository on patterns.fix_patterns (repository, submitted_at desc);
 create index fix_patterns_pattern on patterns.fix_patterns (pattern_id, submitted_at desc) where pattern_id is not null;
 
