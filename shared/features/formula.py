@@ -55,7 +55,7 @@ def log_odds(vector: Sequence[float]) -> float:
     for column, term in _COLUMNS:
         value = vector[column]
         total += term.weight * (term.typical if isnan(value) else term.scale(value))
-    return max(-_LIMIT, min(_LIMIT, total))
+    return _limited(total)
 
 
 def formula(vector: Sequence[float]) -> float:
@@ -64,7 +64,14 @@ def formula(vector: Sequence[float]) -> float:
 
 
 def effects(vector: Sequence[float]) -> tuple[float, dict[str, float]]:
-    """(base value, what each known term adds), in log-odds; together `log_odds`, unless that is at its limit."""
+    """(base value, what each known term adds), in log-odds; together `log_odds`: at its limit all add a little less."""
     base = BIAS + sum(term.weight * term.typical for term in TERMS)
     known = {term.feature: (term, vector[column]) for column, term in _COLUMNS if not isnan(vector[column])}
-    return base, {name: term.weight * (term.scale(value) - term.typical) for name, (term, value) in known.items()}
+    added = {name: term.weight * (term.scale(value) - term.typical) for name, (term, value) in known.items()}
+    total = sum(added.values())
+    share = (_limited(base + total) - base) / total if total else 1.0
+    return base, {name: share * size for name, size in added.items()}
+
+
+def _limited(total: float) -> float:
+    return max(-_LIMIT, min(_LIMIT, total))

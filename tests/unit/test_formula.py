@@ -57,8 +57,14 @@ def test_every_term_alone_is_monotone_in_its_feature() -> None:
         assert -inf < term.typical < inf
 
 
-def test_the_effects_add_up_to_the_answer() -> None:
-    known = vector(dict.fromkeys(CHANGE_FEATURES, 7.0), author(9, 2), None, None, NOW)
+@pytest.mark.parametrize(("added_lines", "limited"), [(7.0, False), (1e12, True)])
+def test_the_effects_add_up_to_the_answer_at_its_limit_too(added_lines: float, limited: bool) -> None:
+    change = dict.fromkeys(CHANGE_FEATURES, 7.0) | {"la": added_lines}
+    known = vector(change, author(9, 2), None, None, NOW)
     base, parts = effects(known)
+    assert (log_odds(known) == -6.0) is limited
     assert base + sum(parts.values()) == pytest.approx(log_odds(known))
+
+
+def test_nothing_known_has_no_effects() -> None:
     assert effects([nan] * len(FEATURES))[1] == {}

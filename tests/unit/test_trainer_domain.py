@@ -42,21 +42,28 @@ def test_enough_of_both_outcomes_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("brier", "constant", "gain_low", "promoted"),
+    ("brier", "constant", "formula_gain_high", "champion_gain_low", "promoted", "says"),
     [
-        (0.10, 0.12, None, True),
-        (0.12, 0.12, None, False),
-        (0.10, 0.12, 0.001, True),
-        (0.10, 0.12, 0.0, False),
-        (0.10, 0.12, -0.001, False),
+        # A champion must surely be beaten, whatever the constant and the formula would have done.
+        (0.10, 0.12, 0.01, 0.001, True, "better than the champion"),
+        (0.12, 0.10, -0.01, 0.001, True, "better than the champion"),
+        (0.10, 0.12, 0.01, 0.0, False, "not surely better than the champion"),
+        (0.10, 0.12, 0.01, -0.001, False, "not surely better than the champion"),
+        # Without one: better than the constant, and not surely worse than the formula.
+        (0.10, 0.12, 0.001, None, True, "the first model"),
+        (0.12, 0.12, 0.001, None, False, "no better than a constant"),
+        (0.13, 0.12, -0.001, None, False, "no better than a constant"),
+        (0.10, 0.12, 0.0, None, False, "surely worse than the formula"),
+        (0.10, 0.12, -0.001, None, False, "surely worse than the formula, by at least 0.00100"),
     ],
 )
-def test_only_what_is_surely_better_is_promoted(
-    brier: float, constant: float, gain_low: float | None, promoted: bool
+def test_only_what_answers_better_than_what_answers_now_is_promoted(
+    brier: float, constant: float, formula_gain_high: float, champion_gain_low: float | None, promoted: bool, says: str
 ) -> None:
-    verdict = decide(brier, constant, gain_low)
+    verdict = decide(brier, constant, formula_gain_high, champion_gain_low)
     assert verdict.promote is promoted
     assert verdict.status == ("candidate" if promoted else "rejected")
+    assert verdict.reason.startswith(says)
 
 
 def test_a_victory_over_yesterdays_champion_promotes_nothing() -> None:

@@ -17,17 +17,21 @@ from services.trainer.fit import train
 from services.trainer.job import Fitted, Job, Refused
 from services.trainer.judge import predict
 from shared.artefacts import decode
+from shared.features.formula import FORMULA
+from shared.features.vector import FEATURE_SET, FEATURES
+from tests.histories import standard, vectors
 
-FEATURES = ("lines", "author_rate", "noise")
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def history(count: int, seed: int = 1) -> list[dict[str, Any]]:
-    """Fixes whose outcome depends on two of three features; in every tenth vector one is unknown."""
+    """Fixes whose outcome depends on two features, on one of them not as the formula has it; every tenth vector
+    does not know that one."""
     random = np.random.default_rng(seed)
-    x = random.normal(size=(count, 3))
-    held = random.random(count) < 1 / (1 + np.exp(-(1.5 - 1.5 * x[:, 0] + x[:, 1])))
-    x[::10, 1] = np.nan
+    x = vectors(random, count)
+    logit = 1.5 - 1.5 * standard(x, "la") + standard(x, "author_failure_rate")
+    held = random.random(count) < booster.sigmoid(logit)
+    x[::10, FEATURES.index("author_failure_rate")] = np.nan
     return [
         {
             "id": UUID(int=i),
@@ -45,7 +49,7 @@ def lay(directory: Path, rows: list[dict[str, Any]], **fields: Any) -> Path:
     directory.mkdir(exist_ok=True)
     for number in range(0, len(rows), 500):
         dataset.write_chunk(directory, number, rows[number : number + 500], FEATURES)
-    task = {"features": FEATURES, "feature_set": "f1", "seed": 7, "threads": 1, "code_version": "0"} | fields
+    task = {"features": FEATURES, "feature_set": FEATURE_SET, "seed": 7, "threads": 1, "code_version": "0"} | fields
     job.write(directory, job.JOB, Job(**task))
     return directory
 
@@ -66,7 +70,17 @@ def test_a_learnable_history_gives_a_model_better_than_a_constant(tmp_path: Path
     assert result.metrics["brier"] < result.metrics["constant"]["brier"]
     assert (result.rows, result.metrics["gap_days"]) == (3000, 30)
     assert result.trained_from == START
-    assert result.trained_until <= START + timedelta(hours=2 * 2400, days=-30)
+    assert START + timedelta(hours=2 * 2000) <= result.trained_until <= START + timedelta(hours=2 * 2400, days=-30)
+
+
+def test_the_lineage_names_the_rows_the_formula_and_the_versions(tmp_path: Path) -> None:
+    lineage = fitted(lay(tmp_path, history(600))).lineage
+    assert (lineage["formula"], lineage["feature_set"]) == (FORMULA, FEATURE_SET)
+    assert (lineage["rows"], lineage["rows_over_cap"]) == (600, 0)
+    assert (lineage["data_from"], lineage["data_until"]) == (START, START + timedelta(hours=2 * 599))
+    assert (lineage["seed"], lineage["code_version"]) == (7, "0")
+    assert lineage["lightgbm_version"] == lightgbm.__version__
+    assert lineage["data_sha256"] == dataset.read(tmp_path, FEATURES).sha256()
 
 
 def test_the_artefact_answers_with_the_probabilities_that_were_judged(tmp_path: Path) -> None:
@@ -89,9 +103,10 @@ def test_the_same_rows_and_seed_give_the_same_bytes_in_whatever_order_they_come(
 
 def test_noise_is_judged_no_better_than_a_constant(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
-    noise = [row | {"features": random.normal(size=3).tolist()} for row in history(1500)]
+    noise = [row | {"features": x} for row, x in zip(history(1500), vectors(random, 1500).tolist(), strict=True)]
     result = fitted(lay(tmp_path, noise))
     assert result.metrics["auc"] < 0.6
+    assert result.metrics["brier"] > 0.99 * result.metrics["constant"]["brier"]
     assert result.verdict.promote == (result.metrics["brier"] < result.metrics["constant"]["brier"])
 
 
@@ -112,8 +127,8 @@ def test_a_champion_is_beaten_only_by_what_is_better_on_the_same_rows(tmp_path: 
 
 def test_enough_later_rows_stop_the_trees_before_they_learn_noise() -> None:
     random = np.random.default_rng(1)
-    x = random.normal(size=(9000, 3))
-    y = (random.random(9000) < 1 / (1 + np.exp(-x[:, 0]))).astype(float)
+    x = vectors(random, 9000)
+    y = (random.random(9000) < booster.sigmoid(standard(x, "ld"))).astype(float)
     params = booster.parameters(7000, 1, 1)
     stopped = lightgbm.Booster(model_str=booster.fit(x, y, 2000, FEATURES, params))
     assert 1 < stopped.num_trees() < booster.MAX_ROUNDS

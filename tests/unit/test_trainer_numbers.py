@@ -47,9 +47,35 @@ def test_the_parts_follow_each_other_and_share_no_row() -> None:
     assert all(a.start < a.stop <= b.start for a, b in itertools.pairwise(parts))
 
 
-@pytest.mark.parametrize(("rows", "method"), [(5000, "isotonic"), (999, "platt"), (200, "platt"), (199, "base_rate")])
+@pytest.mark.parametrize(("rows", "method"), [(5000, "isotonic"), (999, "platt"), (200, "platt"), (199, "identity")])
 def test_calibration_fits_the_number_of_rows(rows: int, method: str) -> None:
     assert calibrate(*skewed(rows), 0.7).method == method
+
+
+def drifting(rows: int, seed: int = 1) -> tuple[Array, Array]:
+    """Raw probabilities that hold on the whole, and outcomes that hold less often first and more often later."""
+    random = np.random.default_rng(seed)
+    logit = random.normal(1.0, 1.0, rows)
+    drift = np.where(np.arange(rows) < rows // 2, -0.7, 0.7)
+    return sigmoid(logit), (random.random(rows) < sigmoid(logit + drift)).astype(float)
+
+
+@pytest.mark.parametrize("rows", [300, 1500, 5000])
+def test_a_curve_that_follows_yesterdays_rates_is_not_kept(rows: int) -> None:
+    raw, y = drifting(rows)
+    calibration = calibrate(raw, y, 0.7)
+    assert calibration.method == "identity"
+    assert apply(calibration, raw) == pytest.approx(raw, abs=1e-15)
+
+
+@pytest.mark.parametrize("rows", [500, 5000])
+def test_what_is_calibrated_already_is_left_about_as_it_is(rows: int) -> None:
+    random = np.random.default_rng(1)
+    raw = sigmoid(random.normal(1.0, 1.0, rows + 20_000))
+    y = (random.random(len(raw)) < raw).astype(float)
+    calibration = calibrate(raw[:rows], y[:rows], 0.7)
+    newest = slice(rows, None)
+    assert ece(apply(calibration, raw[newest]), y[newest]) < 0.03
 
 
 @pytest.mark.parametrize("rows", [500, 5000])
@@ -66,7 +92,9 @@ def test_every_calibration_may_be_served_and_answers_neither_never_nor_always(ro
     y = y if outcome is None else np.full(rows, outcome)
     raw[: rows // 3] = 0.5
     calibration = calibrate(raw, y, 0.7)
-    artefact = Artefact(kind="confidence", feature_set="f", features=[], booster="", calibration=calibration)
+    artefact = Artefact(
+        kind="confidence", feature_set="f", features=[], booster="", begins_at="g", calibration=calibration
+    )
     sha256, data = encode(artefact)
     served = decode(data, sha256=sha256).calibration
     answers = np.array([served(p) for p in raw.tolist()])
