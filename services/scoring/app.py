@@ -33,6 +33,7 @@ def create_app(settings: Settings) -> Worker:
     handlers = Handlers(store, slot, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery)
+    imports = handlers.imports(delivery, database)
 
     async def serve_champion() -> None:
         """The present state: a promotion may have been announced while this replica was not listening."""
@@ -64,6 +65,6 @@ def create_app(settings: Settings) -> Worker:
         registry=registry,
         metrics=bus_metrics,
         start=load,
-        background=(outbox.relay, refresh),
+        background=(outbox.relay, refresh, imports.run),
         stop=outbox.forget_published,
     )

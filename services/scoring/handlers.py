@@ -29,12 +29,14 @@ from shared.contracts.fixes import (
     OutcomeReported,
 )
 from shared.contracts.models import ModelPromoted
+from shared.database import Database
 from shared.delivery import Delivery, event_id_of, subject_of
 from shared.errors import PermanentError
 from shared.features.history import History
 from shared.features.vector import FEATURE_SET
 from shared.grouping import Grouper
 from shared.ids import derived_id
+from shared.lane import Lane
 from shared.outbox import Outbox
 
 TOP_CONTRIBUTIONS = 12
@@ -72,12 +74,16 @@ class Handlers:
 
     def register(self, delivery: Delivery) -> None:
         bus = self.bus
-        for lane in (FixSubmitted, FixImported):
-            bus.hear_work(lane.SUBJECT)(delivery.of(lane, self.submitted, self.given_up))
+        bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
         bus.hear_work(FixCategorized.SUBJECT)(delivery.of(FixCategorized, self.categorized))
         bus.hear_work(OutcomeReported.SUBJECT)(delivery.of(OutcomeReported, self.reported))
         bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)
         bus.answer(CONFIDENCE)(self.confidence)
+
+    def imports(self, delivery: Delivery, database: Database) -> Lane:
+        """Imports are scored in time order, so one replica at a time takes them."""
+        handle = delivery.of(FixImported, self.submitted, self.given_up)
+        return Lane(self.bus, database, FixImported.SUBJECT, handle)
 
     async def submitted(self, fix: FixSubmitted, message: Msg) -> None:
         change = change_of(fix, self.now())

@@ -119,3 +119,12 @@ async def test_bulk_needs_the_scope_operate(api: Api) -> None:
     api.keys["agent"] = await api.world.key("agent", scopes=["submit", "read"])
     answer = await api.call("POST", "/v1/fixes/bulk", content=b"{}", as_="agent")
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_two_replicas_still_import_in_time_order(world: World) -> None:
+    await world.start("scoring", "scoring", "patterns")
+    api = await world.gateway()
+    await send(api, [line(i // 3, external_id=f"o{i}") for i in range(150)])
+    await settled(api, 150)
+    rows = await world.owner.fetch("select evidence from scoring.agent_auto_fixes order by submitted_at, evidence")
+    assert [r["evidence"] for r in rows] == list(range(150))

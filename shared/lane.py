@@ -1,0 +1,54 @@
+"""A subject that one replica at a time works on, so that its messages are handled in order.
+
+The turn is an advisory lock on a connection that is kept: when its holder is gone, Postgres gives it to another.
+"""
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+from nats.aio.msg import Msg
+
+from shared.bus import Bus
+from shared.database import Connection, Database
+
+TURN_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    def __init__(self, bus: Bus, database: Database, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> None:
+        self._bus = bus
+        self._database = database
+        self._subject = subject
+        self._handle = handle
+        self._key = zlib.crc32(f"{bus.service}:{subject}".encode())
+        self._subscriber: Any = None
+
+    async def run(self) -> None:
+        """Runs until cancelled: waits for its turn, works while it has it."""
+        while True:
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                async with self._database.pool.acquire() as connection:
+                    if await connection.fetchval("select pg_try_advisory_lock($1)", self._key):
+                        await self._work(connection)
+            await asyncio.sleep(TURN_SECONDS)
+
+    async def _work(self, connection: Connection) -> None:
+        """Until the connection is lost, and the turn with it."""
+        log.info("%s is handled here from now on", self._subject)
+        if self._subscriber is None:
+            self._subscriber = self._bus.hear_work(self._subject)
+            self._subscriber(self._handle)
+        await self._subscriber.start()
+        try:
+            while True:
+                await connection.fetchval("select 1")
+                await asyncio.sleep(TURN_SECONDS)
+        finally:
+            await self._subscriber.stop()
