@@ -91,8 +91,9 @@ class Bus:
     def connected(self) -> bool:
         return hasattr(self, "nc") and self.nc.is_connected
 
-    def seal(self, event: Event) -> Envelope:
-        return seal(event, source=self.service, now=datetime.now(UTC), trace=trace_headers())
+    def seal(self, event: Event, trace: dict[str, str] | None = None) -> Envelope:
+        """`trace` is the `traceparent` of what caused the event, where that is not the current span."""
+        return seal(event, source=self.service, now=datetime.now(UTC), trace=trace or trace_headers())
 
     async def publish(self, event: Event) -> None:
         await self.send(self.seal(event))

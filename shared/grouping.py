@@ -1,6 +1,7 @@
 """Many callers, one statement: what arrives while a group is being written goes out together as the next."""
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -27,7 +28,8 @@ class Grouper(Generic[T, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            # In a context of its own: the group is not part of its first item's trace.
+            self._running = asyncio.create_task(self._run(), context=contextvars.Context())
         return await future
 
     async def _run(self) -> None:

@@ -21,7 +21,7 @@ from services.patterns.screening import screen
 from services.patterns.store import Categorized, Neighbours, NewPattern, Store
 from shared.bus import Bus
 from shared.contracts.commands import ANALYZE, CORRECT, LEARNING_CREATE, Analysis, Correction, LearningCreate, ToAnalyze
-from shared.contracts.envelope import Envelope, Event, unseal
+from shared.contracts.envelope import Envelope, unseal
 from shared.contracts.fixes import FixCategorized, FixImported, FixSubmitted, OutcomeRecorded, Related
 from shared.contracts.knowledge import LearningChanged, PatternDetected
 from shared.database import storable
@@ -30,6 +30,7 @@ from shared.diffs import Diff, DiffError, parse
 from shared.errors import PermanentError
 from shared.grouping import Grouper
 from shared.outbox import Outbox
+from shared.telemetry import trace_headers
 
 # Fewer than scoring's: each fix asks the indexes for its neighbours.
 MAX_GROUP = 64
@@ -43,6 +44,7 @@ class Heard(msgspec.Struct, frozen=True):
     event_id: UUID
     fix: FixSubmitted
     arrival: Arrival
+    trace: dict[str, str]
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Handlers:
         with self.metrics.analysis.time():
             examined = examine(readable(fix.diff), fix.title)
         arrival = Arrival(fix.id, fix.repository, fix.submitted_at, examined)
-        await self._submissions.submit(Heard(event_id_of(message), fix, arrival))
+        await self._submissions.submit(Heard(event_id_of(message), fix, arrival, trace_headers()))
 
     async def categorize_group(self, heard: Sequence[Heard]) -> Sequence[None]:
         known = await self.store.known([h.fix.id for h in heard])
@@ -81,9 +83,8 @@ class Handlers:
         around = [fixes_of(n, h.fix.id) for h, n in zip(group, near, strict=True)]
         placed, formed = place_group([h.arrival for h in group], [patterns_of(n) for n in near], around)
         rows = [self._categorized(h, p, n) for h, p, n in zip(group, placed, near, strict=True)]
-        events: list[Event] = [categorized_event(row) for row in rows]
-        events += [detected_event(f) for f in formed]
-        envelopes = [self.bus.seal(event) for event in events]
+        envelopes = [self.bus.seal(categorized_event(row), h.trace) for row, h in zip(rows, group, strict=True)]
+        envelopes += [self.bus.seal(detected_event(f)) for f in formed]
         patterns = [NewPattern(**msgspec.structs.asdict(f)) for f in formed]
         await self.store.record([h.event_id for h in heard], rows, patterns, envelopes)
         await self.outbox.publish(envelopes)

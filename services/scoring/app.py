@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> Worker:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
                 await load()
-                await handlers.refuse_overdue()
+                await handlers.settle_waiting()
             except Exception:
                 if bus.connected and await database.alive():
                     log.exception("the refresh failed; it tries again")

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -38,6 +39,7 @@ from shared.grouping import Grouper
 from shared.ids import derived_id
 from shared.lane import Lane
 from shared.outbox import Outbox
+from shared.telemetry import trace_headers
 
 TOP_CONTRIBUTIONS = 12
 
@@ -55,6 +57,7 @@ class Heard(msgspec.Struct, frozen=True):
     fix: FixSubmitted
     change: Change
     event: Event
+    trace: dict[str, str]
 
 
 @dataclass
@@ -87,11 +90,11 @@ class Handlers:
 
     async def submitted(self, fix: FixSubmitted, message: Msg) -> None:
         change = change_of(fix, self.now())
-        await self._submissions.submit(Heard(event_id_of(message), fix, change, change.event()))
+        await self._submissions.submit(Heard(event_id_of(message), fix, change, change.event(), trace_headers()))
 
     async def reported(self, event: OutcomeReported, message: Msg) -> None:
         fields = {name: getattr(event, name) for name in Report.__struct_fields__}
-        await self._reports.submit((event_id_of(message), Report(**fields)))
+        await self._reports.submit((event_id_of(message), Report(**fields), trace_headers()))
 
     async def categorized(self, event: FixCategorized, message: Msg) -> None:
         await self._categories.submit((event_id_of(message), event))
@@ -126,7 +129,8 @@ class Handlers:
         scored = await self._score(new)
         reports = [(h.event_id, report) for h in group if (report := imported_outcome(h.fix, self.now()))]
         events = {h.fix.id: h.event for h in new}
-        envelopes = await self.store.record(scored, events, reports, [h.event_id for h in group], self.announce)
+        announce = partial(self.announce, {h.fix.id: h.trace for h in group})
+        envelopes = await self.store.record(scored, events, reports, [h.event_id for h in group], announce)
         await self.outbox.publish(envelopes)
         for item in scored:
             self.metrics.scored(item)
@@ -185,9 +189,10 @@ class Handlers:
             answers.append((answer, vector))
         return answers
 
-    async def report_group(self, heard: Sequence[tuple[UUID, Report]]) -> Sequence[None]:
-        reports = [report for _, report in heard]
-        envelopes = await self.store.report(reports, [event_id for event_id, _ in heard], self.announce)
+    async def report_group(self, heard: Sequence[tuple[UUID, Report, dict[str, str]]]) -> Sequence[None]:
+        reports = [report for _, report, _ in heard]
+        announce = partial(self.announce, {report.fix_id: trace for _, report, trace in heard})
+        envelopes = await self.store.report(reports, [event_id for event_id, _, _ in heard], announce)
         await self.outbox.publish(envelopes)
         return [None] * len(heard)
 
@@ -195,11 +200,13 @@ class Handlers:
         await self.store.categorize(heard)
         return [None] * len(heard)
 
-    def announce(self, scored: Sequence[Scored], judged: Sequence[Judgement]) -> list[Envelope]:
-        """What is said of a group: each new score, and each outcome that was decided on."""
-        events: list[FixScored | OutcomeRecorded] = [scored_event(s) for s in scored]
-        events += [recorded_event(j) for j in judged if j.state != "pending"]
-        return [self.bus.seal(event) for event in events]
+    def announce(
+        self, traces: Mapping[UUID, dict[str, str]], scored: Sequence[Scored], judged: Sequence[Judgement]
+    ) -> list[Envelope]:
+        """What is said of a group: each new score, and each outcome that was decided on. `traces` are by fix."""
+        said = [self.bus.seal(scored_event(s), traces.get(s.fix.id)) for s in scored]
+        decided = [j for j in judged if j.state != "pending"]
+        return said + [self.bus.seal(recorded_event(j), traces.get(j.report.fix_id)) for j in decided]
 
     async def confidence(self, message: Msg) -> bytes:
         """A list of candidates in, a list of replies out, in order."""
@@ -240,9 +247,12 @@ class Handlers:
             **msgspec.structs.asdict(answer), base_value=base, contributions=tuple(effects[:TOP_CONTRIBUTIONS])
         )
 
-    async def refuse_overdue(self) -> None:
+    async def settle_waiting(self) -> None:
+        """Outcomes that still wait: for a fix that is here after all, or for one that will not come."""
+        announce = partial(self.announce, {})
+        await self.outbox.publish(await self.store.report_missed(announce))
         reason = "unknown_fix: nobody handed in this fix within a day"
-        await self.outbox.publish(await self.store.refuse_overdue(reason, self.announce))
+        await self.outbox.publish(await self.store.refuse_overdue(reason, announce))
 
 
 def candidate_change(candidate: Candidate, now: datetime) -> Change:

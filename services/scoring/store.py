@@ -135,6 +135,11 @@ update scoring.fix_outcomes set state = 'refused', refused_reason = $2
 where state = 'pending' and reported_at < now() - make_interval(hours => $1)
 returning outcome_id, fix_id, reporter, kind, observed_at, reported_at, detail, imported
 """
+# Left pending by a report and a fix that were written at the same moment, neither of which saw the other.
+MISSED = """
+select distinct o.fix_id from scoring.fix_outcomes o join scoring.agent_auto_fixes f on f.id = o.fix_id
+where o.state = 'pending' and f.scored_at is not null limit 500
+"""
 KNOWN = "select id from scoring.agent_auto_fixes where id = any($1::uuid[]) and scored_at is not null"
 THRESHOLDS = "select repository, auto_merge, block from scoring.thresholds"
 CHAMPION = """
@@ -215,7 +220,8 @@ class Store:
         """
         async with self._pool.acquire() as connection, connection.transaction():
             fresh = await take(connection, SCHEMA, event_ids)
-            rows = [s for s in scored if s.event_id in fresh]
+            # By id, as every other statement locks them: two groups never wait for each other.
+            rows = sorted((s for s in scored if s.event_id in fresh), key=lambda s: s.fix.id)
             new = {row["id"] for row in await connection.fetchmany(RECORD, [s.row() for s in rows])}
             buckets = Buckets()
             for item in rows:
@@ -235,6 +241,17 @@ class Store:
             heard = [r for r, event_id in zip(reports, event_ids, strict=True) if event_id in fresh]
             buckets = Buckets()
             judged = await self._judge(connection, heard, waited_for=set(), buckets=buckets)
+            await _add(connection, buckets)
+            envelopes = announce([], judged)
+            await put(connection, SCHEMA, envelopes)
+        return envelopes
+
+    async def report_missed(self, announce: Announce) -> list[Envelope]:
+        """Applies the outcomes that wait for a fix which is here."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            missed = {row["fix_id"] for row in await connection.fetch(MISSED)}
+            buckets = Buckets()
+            judged = await self._judge(connection, [], waited_for=missed, buckets=buckets)
             await _add(connection, buckets)
             envelopes = announce([], judged)
             await put(connection, SCHEMA, envelopes)
