@@ -55,7 +55,8 @@ async def scored_events(world: World) -> list[dict[str, Any]]:
 
 
 def outcome(fix_id: UUID, kind: str, reporter: str = "ci", **fields: Any) -> OutcomeReported:
-    at = {"observed_at": datetime.now(UTC), "reported_at": datetime.now(UTC)}
+    plain: dict[str, Any] = {"outcome_id": new_id(), "fix_id": fix_id, "reporter": reporter, "kind": kind}
+    plain |= {"observed_at": datetime.now(UTC), "reported_at": datetime.now(UTC)}
     return OutcomeReported(
         **{"outcome_id": new_id(), "fix_id": fix_id, "reporter": reporter, "kind": kind} | at | fields
     )
