@@ -57,9 +57,7 @@ async def scored_events(world: World) -> list[dict[str, Any]]:
 def outcome(fix_id: UUID, kind: str, reporter: str = "ci", **fields: Any) -> OutcomeReported:
     plain: dict[str, Any] = {"outcome_id": new_id(), "fix_id": fix_id, "reporter": reporter, "kind": kind}
     plain |= {"observed_at": datetime.now(UTC), "reported_at": datetime.now(UTC)}
-    return OutcomeReported(
-        **{"outcome_id": new_id(), "fix_id": fix_id, "reporter": reporter, "kind": kind} | at | fields
-    )
+    return OutcomeReported(**plain | fields)
 
 
 async def test_a_crash_between_commit_and_publish_is_made_good_by_the_relay(
