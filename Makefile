@@ -37,6 +37,9 @@ types: .venv/.dev.stamp ## mypy, strict
 architecture: .venv/.dev.stamp ## who may import whom; the other rules are tests in tests/architecture
 	@.venv/bin/lint-imports
 
+demo: .venv/.run.stamp ## with the platform up: import a history (REPO=path), train, play a few agents
+	@.venv/bin/precedent demo --repository-path $(or $(REPO),.)
+
 format: .venv/.dev.stamp ## lay the code out, and mend what ruff can
 	@.venv/bin/ruff check --fix --quiet; .venv/bin/ruff format
 
@@ -56,4 +59,4 @@ format: .venv/.dev.stamp ## lay the code out, and mend what ruff can
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format
+.PHONY: help run test check lint types architecture format demo
