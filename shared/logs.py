@@ -37,4 +37,8 @@ def set_up_logs(service: str, *, level: str, style: str) -> None:
     handler.setFormatter(console if style == "console" else JsonFormatter(service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        library = logging.getLogger(name)
+        library.setLevel(logging.WARNING)
+        # FastStream brings a handler of its own, which writes coloured lines to standard error.
+        library.handlers.clear()
+        library.propagate = True

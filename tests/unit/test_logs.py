@@ -79,6 +79,15 @@ def test_the_level_is_kept_and_libraries_speak_only_of_trouble(out: Callable[[],
     assert [line["message"] for line in lines(out)] == ["seen"] + ["seen too"] * len(QUIET)
 
 
+def test_a_library_with_a_handler_of_its_own_writes_the_same_lines_as_all(out: Callable[[], str]) -> None:
+    faststream = logging.getLogger("faststream")
+    faststream.addHandler(logging.StreamHandler())
+    faststream.propagate = False
+    set_up_logs("scoring", level="INFO", style="json")
+    faststream.warning("the connection is gone")
+    assert [(line["logger"], line["message"]) for line in lines(out)] == [("faststream", "the connection is gone")]
+
+
 def test_to_set_up_twice_says_nothing_twice(out: Callable[[], str]) -> None:
     set_up_logs("scoring", level="INFO", style="json")
     set_up_logs("scoring", level="INFO", style="json")
