@@ -5,15 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from shared.features.change import change_features
-from shared.features.history import History, touched_paths
-from shared.features.vector import normalize_fix_type, vector
 
 from services.scoring.history import Event, keys_of
 from services.scoring.outcomes import FAILED
 from shared.contracts.fixes import Decision, FixSubmitted, Signals
 from shared.diffs import DiffError, parse
 from shared.errors import PermanentError
+from shared.features.change import change_features
+from shared.features.history import History, touched_paths
+from shared.features.vector import normalize_fix_type, vector
 
 # Fewer comparable changes than this behind a number, and the answer says so.
 LOW_EVIDENCE = 20

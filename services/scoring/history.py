@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 
 import msgspec
+
 from shared.features.history import History, Past
 
 RECENT = timedelta(days=90)

@@ -1,11 +1,11 @@
 """What scoring counts. Label sets are closed: an agent appears as its kind, never by name."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from shared.features.vector import normalize_fix_type
 
 from services.scoring.store import Scored
 from shared.agents import agent_kind
 from shared.contracts.fixes import SETTLED
+from shared.features.vector import normalize_fix_type
 from shared.telemetry import SECONDS
 
 CONFIDENCE = tuple(step / 20 for step in range(1, 21))

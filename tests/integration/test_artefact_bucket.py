@@ -12,6 +12,7 @@ ARTEFACT = Artefact(
     feature_set="f1",
     features=["files"],
     booster="tree\n" * 100_000,  # several chunks
+    begins_at="zero",
     calibration=Calibration(method="platt", x=[0.0, 1.0], y=[0.1, 0.9]),
 )
 

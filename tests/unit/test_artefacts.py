@@ -16,6 +16,7 @@ ARTEFACT = Artefact(
     feature_set="f1",
     features=["lines_added", "files"],
     booster="tree\nversion=v4\n",
+    begins_at="zero",
     calibration=Calibration(method="isotonic", x=[0.2, 0.4, 0.8], y=[0.1, 0.5, 0.9]),
 )
 
