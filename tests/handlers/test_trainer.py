@@ -9,8 +9,12 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from shared.artefacts import fetch
+from services.trainer import booster
+from services.trainer.calibrate import IDENTITY
+from shared.artefacts import Artefact, encode, fetch, store
+from shared.features.formula import FORMULA
 from shared.features.vector import FEATURE_SET, FEATURES
+from tests.histories import standard, vectors
 from tests.world import World, eventually
 
 RETRAIN = "models.retrain_requested.v1"
@@ -20,10 +24,10 @@ RUN_SECONDS = 60.0
 
 
 async def settle(world: World, count: int, *, reporter: str = "ci", imported: bool = False, seed: int = 1) -> None:
-    """Fixes of the principal `agent`, every fourth or so failed, for a reason that the first feature shows."""
+    """Fixes of the principal `agent`, every fourth or so failed, the larger the sooner."""
     random = np.random.default_rng(seed)
-    x = random.normal(size=(count, len(FEATURES)))
-    held = random.random(count) < 1 / (1 + np.exp(-(1.5 - 2 * x[:, 0])))
+    x = vectors(random, count)
+    held = random.random(count) < 1 / (1 + np.exp(-(1.5 - 2 * standard(x, "la"))))
     ids = [uuid4() for _ in range(count)]
     times = [START + timedelta(hours=2 * i) for i in range(count)]
     await world.owner.executemany(
@@ -78,6 +82,35 @@ async def models(world: World) -> list[tuple[str, str]]:
     return [tuple(row) for row in await world.owner.fetch("select version, status from trainer.models order by number")]
 
 
+@pytest.fixture(scope="module")
+def fitted() -> tuple[str, bytes]:
+    """(sha256, bytes) of an artefact, for the tests that need a model and not its making."""
+    random = np.random.default_rng(1)
+    x = vectors(random, 600)
+    y = (random.random(600) < 0.8).astype(float)
+    trees = booster.fit(x, y, 0, FEATURES, booster.parameters(600, 1, 1))
+    return encode(
+        Artefact(
+            kind="confidence",
+            feature_set=FEATURE_SET,
+            features=list(FEATURES),
+            booster=trees,
+            begins_at=FORMULA,
+            calibration=IDENTITY,
+        )
+    )
+
+
+async def register(world: World, artefact: tuple[str, bytes], *statuses: str) -> None:
+    """`confidence-1`, `confidence-2` …, all the same artefact."""
+    await store(world.nats.jetstream(), *artefact)
+    await world.owner.executemany(
+        "insert into trainer.models (version, kind, number, status, metrics, rows, sha256, feature_set, lineage) "
+        "values ('confidence-' || $1::int, 'confidence', $1, $2, '{}', 600, $3, $4, '{}')",
+        [(number, status, artefact[0], FEATURE_SET) for number, status in enumerate(statuses, 1)],
+    )
+
+
 async def test_a_bare_request_ends_in_a_promoted_model_whose_bytes_can_be_fetched(world: World) -> None:
     await settle(world, 600)
     await world.start("trainer")
@@ -105,17 +138,18 @@ async def test_a_bare_request_ends_in_a_promoted_model_whose_bytes_can_be_fetche
 
 
 @pytest.mark.parametrize(
-    ("request_fields", "rows", "says"),
+    ("request_fields", "reported", "says"),
     [
-        ({}, 0, "no fix with a usable outcome"),
-        ({}, 100, "100 fixes with an outcome"),
-        ({"kind": "category"}, 0, "no category trainer"),
+        # What a submitter says of its own fixes teaches nothing.
+        ({}, {"count": 300, "reporter": "agent"}, "no fix with a usable outcome"),
+        ({}, {"count": 100}, "100 fixes with an outcome"),
+        ({"kind": "category"}, {"count": 0}, "no category trainer"),
     ],
 )
 async def test_a_run_that_cannot_succeed_fails_with_its_reason(
-    world: World, request_fields: dict[str, Any], rows: int, says: str
+    world: World, request_fields: dict[str, Any], reported: dict[str, Any], says: str
 ) -> None:
-    await settle(world, rows)
+    await settle(world, **reported)
     await world.start("trainer")
     heard = await listen(world)
     await ask(world, **request_fields)
@@ -131,20 +165,14 @@ async def test_a_run_that_cannot_succeed_fails_with_its_reason(
     assert (trained["status"], trained["reason"]) == ("failed", run["reason"])
 
 
-async def test_what_a_submitter_says_of_its_own_fixes_teaches_nothing(world: World) -> None:
-    await settle(world, 300, reporter="agent")
-    await world.start("trainer")
-    await ask(world)
-    (run,) = await runs(world)
-    assert "no fix with a usable outcome" in run["reason"]
-
-
-async def test_an_import_of_the_submitter_counts(world: World) -> None:
+async def test_an_import_of_the_submitter_counts_and_what_it_reports_itself_does_not(world: World) -> None:
     await settle(world, 300, reporter="agent", imported=True)
+    await settle(world, 200, reporter="agent")
     await world.start("trainer")
     await ask(world)
     (run,) = await runs(world)
     assert run["status"] == "succeeded"
+    assert await world.owner.fetchval("select rows from trainer.models") == 300
 
 
 async def test_requests_that_meet_a_run_under_way_join_it_in_all_replicas(world: World) -> None:
@@ -211,12 +239,11 @@ async def test_a_run_cut_off_by_a_stop_is_finished_by_the_next_replica(world: Wo
     assert await models(world) == [("confidence-1", "champion")]
 
 
-async def test_a_promotion_by_hand_puts_an_earlier_model_back_and_says_who_and_why(world: World) -> None:
-    await settle(world, 600)
+async def test_a_promotion_by_hand_puts_an_earlier_model_back_and_says_who_and_why(
+    world: World, fitted: tuple[str, bytes]
+) -> None:
+    await register(world, fitted, "champion", "rejected")
     await world.start("trainer")
-    for count in (1, 2):
-        await ask(world)
-        await runs(world, count)
     heard = await listen(world)
     request = {"request_id": str(uuid4()), "requested_by": "ana", "reason": "trial"}
     await ask(world, PROMOTE, version="confidence-2", **request)
@@ -224,7 +251,7 @@ async def test_a_promotion_by_hand_puts_an_earlier_model_back_and_says_who_and_w
 
     async def promotions() -> list[tuple[Any, ...]]:
         query = "select version, previous, promoted_by, reason from trainer.model_promotions order by id"
-        return [tuple(row) for row in await world.owner.fetch(query)][1:]
+        return [tuple(row) for row in await world.owner.fetch(query)]
 
     await eventually(promotions)
     await _acknowledged(world, "trainer_models_promotion_requested_v1")

@@ -49,7 +49,13 @@ def lay(directory: Path, rows: list[dict[str, Any]], **fields: Any) -> Path:
     directory.mkdir(exist_ok=True)
     for number in range(0, len(rows), 500):
         dataset.write_chunk(directory, number, rows[number : number + 500], FEATURES)
-    task = {"features": FEATURES, "feature_set": FEATURE_SET, "seed": 7, "threads": 1, "code_version": "0"} | fields
+    task: dict[str, Any] = {
+        "features": FEATURES,
+        "feature_set": FEATURE_SET,
+        "seed": 7,
+        "threads": 1,
+        "code_version": "0",
+    } | fields
     job.write(directory, job.JOB, Job(**task))
     return directory
 

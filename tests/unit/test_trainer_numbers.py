@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.trainer.calibrate import apply, calibrate, sigmoid
+from services.trainer.booster import sigmoid
+from services.trainer.calibrate import apply, calibrate
 from services.trainer.evaluate import auc, brier_gain, ece, reliability, scores
 from services.trainer.split import by_time
 from shared.artefacts import Artefact, decode, encode
