@@ -14,22 +14,32 @@ PATIENCE_ROUNDS = 50
 # On fewer rows the place to stop is chance; a fixed number then learns from them as well.
 MIN_STOPPING_ROWS = 2000
 ROUNDS_WITHOUT_STOPPING = 60
+# Of the rows: a leaf must be about many changes, since what is particular to a few does not come again.
+LEAF_SHARE = 20
+# So many rows pay for one leaf; on up to 12,800 rows, 8 leaves learned nothing that 4 do not.
+ROWS_A_LEAF = 2500
 
 # Below, threads mostly wait for each other, and on a busy machine spin while they do.
 PARALLEL_FROM_ROWS = 10_000
 
 
 def parameters(rows: int, seed: int, threads: int) -> dict[str, Any]:
-    """Small trees for small sets. Everything that could make two fits differ is pinned."""
+    """Small trees for small sets. Everything that could make two fits differ is pinned.
+
+    Chosen on the earlier 80 % of three public histories (3,316, 7,291 and 12,990 changes), of all three together, and
+    of their first 2,000 and 5,000 changes: fitted on the first half and the first three quarters, judged on the
+    quarter that followed. By how much the Brier score was below the formula's, in percent of the base rate's, in 16
+    such trials: 1.5 on the mean, from -1.8 to 9.8; with up to 31 leaves and a quarter of the penalty 0.9, from -2.2.
+    """
     return {
         "objective": "binary",
-        "learning_rate": 0.03,
-        "num_leaves": int(np.clip(rows // 100, 4, 31)),
-        "min_data_in_leaf": int(np.clip(rows // 100, 10, 100)),
+        "learning_rate": 0.02,
+        "num_leaves": int(np.clip(rows // ROWS_A_LEAF, 4, 31)),
+        "min_data_in_leaf": int(np.clip(rows // LEAF_SHARE, 10, 200)),
         "feature_fraction": 0.7,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
-        "lambda_l2": 5.0,
+        "lambda_l2": 20.0,
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,

@@ -9,6 +9,8 @@ from shared.artefacts import Calibration
 
 ISOTONIC_FROM_ROWS = 1000
 PLATT_FROM_ROWS = 200
+# Curves through fewer failures cost, on the rows that followed, up to 9 % of the base rate's Brier score.
+MIN_OF_A_CLASS = 50
 # Isotonic works on equal-mass bins of this many rows: single rows would be followed too closely.
 ROWS_A_BIN = 50
 MAX_BINS = 100
@@ -23,10 +25,11 @@ PLATT_GRID = np.linspace(-8.0, 8.0, 65)  # log-odds
 def calibrate(raw: Floats, y: Floats, base_rate: float) -> Calibration:
     """`raw` and `y` are of rows later than those the trees saw, in time order; `base_rate` is that of the rows before.
 
-    A curve is kept only if, fitted on the earlier half, it beats the raw probabilities on the later half: base rates
-    drift, and a curve that follows yesterday's is worse than none.
+    A curve needs enough of both outcomes, and is kept only if, fitted on the earlier half, it beats the raw
+    probabilities on the later half: base rates drift, and a curve that follows yesterday's is worse than none.
     """
-    if len(y) < PLATT_FROM_ROWS:
+    held = y.sum()
+    if len(y) < PLATT_FROM_ROWS or min(held, len(y) - held) < MIN_OF_A_CLASS:
         return IDENTITY
     half = len(y) // 2
     trial = curve(raw[:half], y[:half], base_rate)

@@ -15,7 +15,7 @@ from typing import Any
 import lightgbm
 
 from services.trainer import booster, dataset, job
-from services.trainer.calibrate import calibrate
+from services.trainer.calibrate import IDENTITY, calibrate
 from services.trainer.dataset import Dataset
 from services.trainer.domain import refusal
 from services.trainer.job import Fitted, Job, Refused
@@ -55,12 +55,8 @@ def one_sided(data: Dataset, split: Split) -> str | None:
 
 
 def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) -> Fitted:
-    say("fitting")
     params = booster.parameters(split.fit.stop, task.seed, task.threads)
-    x, y = data.part(slice(0, split.stop.stop))
-    model = booster.fit(x, y, split.sizes()["stop"], task.features, params)
-    say("calibrating")
-    artefact = _artefact(task, model, data, split)
+    artefact = _artefact(task, data, split, params, say)
     sha256, encoded = encode(artefact)
     (directory / job.ARTEFACT).write_bytes(encoded)
     say("evaluating")
@@ -77,17 +73,29 @@ def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) ->
     )
 
 
-def _artefact(task: Job, model: str, data: Dataset, split: Split) -> Artefact:
+def _artefact(task: Job, data: Dataset, split: Split, params: dict[str, Any], say: Say) -> Artefact:
+    """Rows that no curve is made of teach the trees instead: they are the newest, and rates drift."""
+    say("fitting")
+    model = _trees(task, data, split, params, split.stop.stop)
+    say("calibrating")
     x, y = data.part(split.calibrate)
     earlier = float(data.y[: split.stop.stop].mean())
+    calibration = calibrate(booster.predict(model, x, task.threads), y, earlier)
+    if calibration == IDENTITY:
+        model = _trees(task, data, split, params, split.calibrate.stop)
     return Artefact(
         kind="confidence",
         feature_set=task.feature_set,
         features=list(task.features),
         booster=model,
         begins_at=FORMULA,
-        calibration=calibrate(booster.predict(model, x, task.threads), y, earlier),
+        calibration=calibration,
     )
+
+
+def _trees(task: Job, data: Dataset, split: Split, params: dict[str, Any], rows: int) -> str:
+    x, y = data.part(slice(0, rows))
+    return booster.fit(x, y, split.sizes()["stop"], task.features, params)
 
 
 def _lineage(task: Job, data: Dataset, params: dict[str, Any]) -> dict[str, Any]:

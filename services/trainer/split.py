@@ -15,7 +15,11 @@ KEPT_AT_LEAST = 0.75
 
 @dataclass(frozen=True)
 class Split:
-    """Slices of rows in time order: fit, stop and calibrate follow each other; the gap comes before evaluate."""
+    """Slices of rows in time order: fit, stop and calibrate follow each other; the gap comes before evaluate.
+
+    Where the raw probabilities stay as they are, the trees are fitted again on all rows before the gap, `calibrate`
+    among them.
+    """
 
     fit: slice
     stop: slice

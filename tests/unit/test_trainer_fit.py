@@ -16,6 +16,7 @@ from services.trainer import booster, dataset, job, process
 from services.trainer.fit import train
 from services.trainer.job import Fitted, Job, Refused
 from services.trainer.judge import predict
+from services.trainer.split import by_time
 from shared.artefacts import decode
 from shared.features.formula import FORMULA
 from shared.features.vector import FEATURE_SET, FEATURES
@@ -25,13 +26,13 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def history(count: int, seed: int = 1) -> list[dict[str, Any]]:
-    """Fixes whose outcome depends on two features, on one of them not as the formula has it; every tenth vector
-    does not know that one."""
+    """Fixes whose outcome depends on two features, of which the formula does not read one, `entropy`; every tenth
+    vector does not know that one."""
     random = np.random.default_rng(seed)
     x = vectors(random, count)
-    logit = 1.5 - 1.5 * standard(x, "la") + standard(x, "author_failure_rate")
+    logit = 1.5 - 1.5 * standard(x, "la") + standard(x, "entropy")
     held = random.random(count) < booster.sigmoid(logit)
-    x[::10, FEATURES.index("author_failure_rate")] = np.nan
+    x[::10, FEATURES.index("entropy")] = np.nan
     return [
         {
             "id": UUID(int=i),
@@ -74,6 +75,7 @@ def test_a_learnable_history_gives_a_model_better_than_a_constant(tmp_path: Path
     assert stages == ["fitting", "calibrating", "evaluating"]
     assert result.metrics["auc"] > 0.75
     assert result.metrics["brier"] < result.metrics["constant"]["brier"]
+    assert result.metrics["formula"]["gain"]["low"] > 0
     assert (result.rows, result.metrics["gap_days"]) == (3000, 30)
     assert result.trained_from == START
     assert START + timedelta(hours=2 * 2000) <= result.trained_until <= START + timedelta(hours=2 * 2400, days=-30)
@@ -97,6 +99,20 @@ def test_the_artefact_answers_with_the_probabilities_that_were_judged(tmp_path: 
     data = dataset.read(directory, FEATURES)
     newest = predict(artefact, data.x[-600:], 1)
     assert np.mean((newest - data.y[-600:]) ** 2) == pytest.approx(result.metrics["brier"])
+
+
+@pytest.mark.parametrize(("rows", "identity"), [(600, True), (6000, False)])
+def test_the_trees_learn_from_every_row_before_the_gap_that_no_curve_is_made_of(
+    tmp_path: Path, rows: int, identity: bool
+) -> None:
+    result = fitted(lay(tmp_path, history(rows)))
+    artefact = decode((tmp_path / job.ARTEFACT).read_bytes(), sha256=result.sha256)
+    assert (artefact.calibration.method == "identity") is identity
+    data = dataset.read(tmp_path, FEATURES)
+    split = by_time(data.submitted_at)
+    x, y = data.part(slice(0, split.calibrate.stop if identity else split.stop.stop))
+    params = booster.parameters(split.fit.stop, 7, 1)
+    assert artefact.booster == booster.fit(x, y, split.sizes()["stop"], FEATURES, params)
 
 
 def test_the_same_rows_and_seed_give_the_same_bytes_in_whatever_order_they_come(tmp_path: Path) -> None:

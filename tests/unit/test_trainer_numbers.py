@@ -69,6 +69,12 @@ def test_a_curve_that_follows_yesterdays_rates_is_not_kept(rows: int) -> None:
     assert apply(calibration, raw) == pytest.approx(raw, abs=1e-15)
 
 
+def test_a_curve_is_not_drawn_through_a_few_failures() -> None:
+    raw, y = skewed(5000)
+    few = np.flatnonzero((y == 1) | (np.cumsum(y == 0) <= 49))
+    assert calibrate(raw[few], y[few], 0.7).method == "identity"
+
+
 @pytest.mark.parametrize("rows", [500, 5000])
 def test_what_is_calibrated_already_is_left_about_as_it_is(rows: int) -> None:
     random = np.random.default_rng(1)
