@@ -11,8 +11,10 @@ from faststream import AckPolicy
 from services.gateway.settings import GatewaySettings
 from shared.bus import Bus
 from shared.contracts import commands
+from shared.lane import Lane
 from shared.settings import Settings
 from shared.topology import WORK, Work
+from shared.worker import Worker
 from tests.architecture.source import ROOMS, SERVICES, files, names_used
 
 # Nothing listens there: to be wired is not to be connected.
@@ -37,11 +39,17 @@ DECLARES = {
 
 @cache
 def bus_of(service: str) -> Bus:
+    """As it is once the service has begun: what waits for its turn is heard too."""
     create_app = importlib.import_module(f"services.{service}.app").create_app
-    bus: Bus = (
-        create_app(GatewaySettings(**URLS)).runtime.bus if service == "gateway" else create_app(Settings(**URLS)).bus
-    )
-    return bus
+    if service == "gateway":
+        bus: Bus = create_app(GatewaySettings(**URLS)).runtime.bus
+        return bus
+    worker: Worker = create_app(Settings(**URLS))
+    for run in worker.background:
+        lane = getattr(run, "__self__", None)
+        if isinstance(lane, Lane):
+            worker.bus.hear_work(lane._subject)(lane._handle)
+    return worker.bus
 
 
 @pytest.fixture(params=SERVICES)

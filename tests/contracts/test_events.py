@@ -21,6 +21,7 @@ GOLDEN: dict[str, dict[str, dict[str, Any]]] = {p.stem: json.loads(p.read_text()
 # A changed id is another event: every inbox would take what it has already taken once more.
 IDS = {
     "fixes.submitted.v1": "ea3c4206-2470-5c17-8bf2-4b0c28310af1",
+    "fixes.imported.v1": "88022f98-0387-5292-819e-a21a533d0859",
     "fixes.scored.v1": "8e7344e2-894f-5ccf-9a6f-509adcdd3c6c",
     "fixes.categorized.v1": "6b451507-0a7f-55b0-8639-bf036d1f5f59",
     "fixes.outcome_reported.v1": "9132b6c3-a4d9-56bc-a3ee-79623403874b",

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.database import Database
+from shared.database import PING_SECONDS, Database
 from shared.settings import Settings
 from tests.servers import Servers, free_port
 
@@ -26,27 +28,34 @@ async def test_opening_does_not_wait_for_postgres_and_the_ping_says_that_it_is_a
     await away.close()
 
 
-async def test_a_postgres_that_takes_the_connection_and_says_nothing_is_away() -> None:
-    """As one that is stopped or partitioned off: only a limit in time tells."""
-    server = await asyncio.start_server(lambda *_: asyncio.sleep(30), "127.0.0.1", 0)
+@asynccontextmanager
+async def silence() -> AsyncIterator[tuple[Database, list[object]]]:
+    """A Postgres that takes connections and says nothing, as one that is stopped or cut off; and who has come."""
+    callers: list[object] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
+        await reader.read()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
     silent = database(f"postgresql://nobody@127.0.0.1:{server.sockets[0].getsockname()[1]}/none")
     await silent.open()
-    before = time.monotonic()
-    assert await silent.alive() is False
-    assert time.monotonic() - before < 4
+    yield silent, callers
     await silent.close()
     server.close()
 
 
-async def test_callers_at_one_moment_share_one_ping_and_the_next_moment_asks_again(
-    servers: Servers, database_name: str
-) -> None:
-    here = database(servers.database_url(database_name))
-    await here.open()
-    assert await asyncio.gather(*(here.alive() for _ in range(20))) == [True] * 20
-    assert here.pool.get_size() == 1
-    here.pool.terminate()
-    assert await here.alive() is False
+async def test_a_postgres_that_says_nothing_is_away_after_a_while() -> None:
+    async with silence() as (silent, _):
+        before = time.monotonic()
+        assert await silent.alive() is False
+        assert time.monotonic() - before < 2 * PING_SECONDS
+
+
+async def test_callers_at_one_moment_share_one_ping() -> None:
+    async with silence() as (silent, callers):
+        assert await asyncio.gather(*(silent.alive() for _ in range(20))) == [False] * 20
+        assert len(callers) == 1
 
 
 async def test_a_caller_that_gives_up_waiting_does_not_end_the_ping_for_the_others(
