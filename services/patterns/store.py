@@ -30,33 +30,43 @@ Announce = Callable[[asyncpg.Record], Envelope]
 # Of the recent fixes of the repository, so many of the newest are compared with, exactly.
 MOST_RECENT = 1000
 
-# One statement a table for a whole group; the vectors come as text, which pgvector reads.
+# One statement a table for a whole group. The vectors come as text, which pgvector reads; materialized, so that it
+# reads each once, and not again for every row it is compared with.
 PATTERNS_NEAR = """
+with w as materialized (
+  select i, embedding::halfvec(256) as embedding from unnest($1::int[], $2::text[]) as u(i, embedding)
+)
 select w.i, n.id, n.path_terms, n.centroid::real[] as embedding
-from unnest($1::int[], $2::text[]) as w(i, embedding) cross join lateral (
-  select p.* from patterns.patterns p order by p.centroid <=> w.embedding::halfvec(256) limit $3
+from w cross join lateral (
+  select p.* from patterns.patterns p order by p.centroid <=> w.embedding limit $3
 ) n
 """
 FIXES_NEAR = """
+with w as materialized (
+  select i, embedding::halfvec(256) as embedding, at, repository
+  from unnest($1::int[], $2::text[], $3::timestamptz[], $4::text[]) as u(i, embedding, at, repository)
+)
 select w.i, n.fix_id, n.repository, n.submitted_at, n.pattern_id, n.path_terms, n.embedding::real[] as embedding
-from unnest($1::int[], $2::text[], $3::timestamptz[], $4::text[]) as w(i, embedding, at, repository)
-cross join lateral (
+from w cross join lateral (
   select r.* from (
     select f.* from patterns.fix_patterns f
     where f.repository = w.repository and f.submitted_at between w.at - make_interval(days => $5) and w.at
       and f.embedding is not null
     order by f.submitted_at desc limit $6
   ) r
-  order by r.embedding <=> w.embedding::halfvec(256) limit $7
+  order by r.embedding <=> w.embedding limit $7
 ) n
 """
 LEARNINGS_NEAR = """
+with w as materialized (
+  select i, embedding::halfvec(256) as embedding from unnest($1::int[], $2::text[]) as u(i, embedding)
+)
 select w.i, n.*
-from unnest($1::int[], $2::text[]) as w(i, embedding) cross join lateral (
+from w cross join lateral (
   select l.id, l.title, l.category, l.agent_domains, l.uses, l.successes, l.created_at, l.updated_at,
-    1 - (l.embedding <=> w.embedding::halfvec(256)) as similarity
+    1 - (l.embedding <=> w.embedding) as similarity
   from patterns.agent_learnings l where l.status = 'active'
-  order by l.embedding <=> w.embedding::halfvec(256) limit $3
+  order by l.embedding <=> w.embedding limit $3
 ) n
 """
 # A fix that was given up may be sent again: it counts as unknown.
