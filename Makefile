@@ -43,6 +43,12 @@ demo: .venv/.run.stamp ## with the platform up: import a history (REPO=path), tr
 format: .venv/.dev.stamp ## lay the code out, and mend what ruff can
 	@.venv/bin/ruff check --fix --quiet; .venv/bin/ruff format
 
+bench-flow: .venv/.dev.stamp ## submit to scored and visible: milliseconds at two rates, and the most fixes a second
+	@.venv/bin/python -m benchmarks.bench_flow
+
+chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; about three minutes
+	@.venv/bin/pytest -s -o norecursedirs= tests/chaos
+
 # `make .venv/.dev.stamp` installs the group `dev`, and so on. Inexact: one group never removes what another brought.
 .venv/.%.stamp: pyproject.toml uv.lock .venv/bin/uv
 	@$(UV) sync --frozen --inexact --no-default-groups --group $* --quiet
@@ -59,4 +65,4 @@ format: .venv/.dev.stamp ## lay the code out, and mend what ruff can
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo
+.PHONY: help run test check lint types architecture format demo bench-flow chaos
