@@ -1,0 +1,159 @@
+"""Promotions reach every scoring replica, and what cannot be served leaves the old model answering."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import lightgbm
+import msgspec
+import numpy as np
+import pytest
+from nats.errors import NoRespondersError
+
+from services.scoring import app as scoring_app
+from shared.artefacts import Artefact, Calibration, encode, store
+from shared.contracts.models import ModelPromoted
+from shared.features.formula import FORMULA
+from shared.features.vector import FEATURE_SET, FEATURES
+from tests.bus import say, submitted
+from tests.diffs import fix
+from tests.outages import Frail
+from tests.world import World, eventually
+
+CONFIDENCE = "scoring.confidence"
+
+
+def trained(**changes: Any) -> Artefact:
+    """A small real model."""
+    random = np.random.default_rng(1)
+    x = random.normal(size=(200, len(FEATURES)))
+    data = lightgbm.Dataset(x, label=(x[:, 0] > 0).astype(float))
+    booster = lightgbm.train({"objective": "binary", "num_threads": 1, "verbose": -1}, data, num_boost_round=3)
+    whole = Artefact(
+        kind="confidence",
+        feature_set=FEATURE_SET,
+        features=list(FEATURES),
+        booster=booster.model_to_string(),
+        begins_at=FORMULA,
+        calibration=Calibration(method="platt", x=[0.0, 1.0], y=[0.1, 0.9]),
+    )
+    return msgspec.structs.replace(whole, **changes)
+
+
+async def registered(world: World, number: int, artefact: Artefact, *, under: str | None = None) -> ModelPromoted:
+    """What the trainer does before it says so: bytes, registry row, promotion. `under` is a name that is not theirs."""
+    sha256, data = encode(artefact)
+    await store(world.nats.jetstream(), under or sha256, data)
+    version = f"confidence-{number}"
+    await world.owner.execute("update trainer.models set status = 'retired' where status = 'champion'")
+    await world.owner.execute(
+        "insert into trainer.models (version, kind, number, status, metrics, rows, sha256, feature_set, lineage) "
+        "values ($1, 'confidence', $2, 'champion', '{}', 200, $3, $4, '{}')",
+        version,
+        number,
+        under or sha256,
+        artefact.feature_set,
+    )
+    promotion_id = await world.owner.fetchval(
+        "insert into trainer.model_promotions (version, kind, promoted_by, reason) "
+        "values ($1, 'confidence', 'test', 'test') returning id",
+        version,
+    )
+    return ModelPromoted(promotion_id=promotion_id, version=version, kind="confidence", sha256=under or sha256)
+
+
+async def versions(world: World) -> set[str | None]:
+    """What answers, asked often enough that each replica has had its turn."""
+    asked = msgspec.json.encode([{"agent_id": "claude", "repository": "acme/shop", "diff": submitted().diff}])
+    replies = await asyncio.gather(*(world.nats.request(CONFIDENCE, asked, timeout=5) for _ in range(20)))
+    return {msgspec.json.decode(reply.data)[0]["value"]["model_version"] for reply in replies}
+
+
+async def answer_with(world: World, *wanted: str | None) -> None:
+    async def check() -> bool:
+        try:
+            found = await versions(world)
+        except NoRespondersError:
+            return False
+        assert found == set(wanted), found
+        return True
+
+    await eventually(check)
+
+
+def faults(app: Any) -> float:
+    return float(app.registry.get_sample_value("ml_model_faults_total"))
+
+
+async def test_every_replica_swaps_and_the_next_answer_carries_the_new_version(world: World) -> None:
+    await world.start("scoring", "scoring", "patterns")
+    api = await world.gateway()
+    await answer_with(world, None)
+    for number in (1, 2):
+        await say(world, await registered(world, number, trained()))
+        await answer_with(world, f"confidence-{number}")
+        answer = await api.post("/v1/fixes", fix(), headers={"Prefer": "wait=5"})
+        body = answer.json()
+        assert (body["source"], body["model_version"], body["degraded"]) == ("model", f"confidence-{number}", False)
+
+
+async def test_a_replica_that_starts_later_answers_with_the_champion(world: World) -> None:
+    await registered(world, 1, trained())
+    await world.start("scoring")
+    await answer_with(world, "confidence-1")
+
+
+async def test_a_promotion_missed_during_an_outage_is_caught_up_with(
+    frail_world: World, outages: Frail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring_app, "REFRESH_SECONDS", 60)
+    await frail_world.start("scoring")
+    await say(frail_world, await registered(frail_world, 1, trained()))
+    await answer_with(frail_world, "confidence-1")
+    await registered(frail_world, 2, trained())  # nobody is told
+    await outages.stop("nats")
+    await outages.start("nats")
+
+    async def back() -> bool:
+        return frail_world.nats.is_connected
+
+    await eventually(back)
+    await answer_with(frail_world, "confidence-2")
+
+
+BROKEN = {
+    "bytes that are not the registry's": ({}, "0" * 64),
+    "another feature set": ({"feature_set": "another"}, None),
+    "other features": ({"features": ["la"]}, None),
+    "another formula beneath": ({"begins_at": "another"}, None),
+    "another kind": ({"kind": "category"}, None),
+    "no booster": ({"booster": "tree\nversion=v4\n"}, None),
+}
+
+
+@pytest.mark.parametrize(("changes", "under"), BROKEN.values(), ids=BROKEN)
+async def test_what_cannot_be_served_leaves_the_old_model_answering(
+    world: World, changes: dict[str, Any], under: str | None
+) -> None:
+    await registered(world, 1, trained())
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(world.worker("scoring"))
+        await answer_with(world, "confidence-1")
+        assert faults(app) == 0
+        await say(world, await registered(world, 2, trained(**changes), under=under))
+
+        async def counted() -> bool:
+            return faults(app) > 0
+
+        await eventually(counted)
+        assert await versions(world) == {"confidence-1"}
+        await say(world, await registered(world, 3, trained()))
+        await answer_with(world, "confidence-3")
+
+
+async def test_an_older_promotion_that_arrives_late_changes_nothing(world: World) -> None:
+    old = await registered(world, 1, trained())
+    new = await registered(world, 2, trained())
+    await world.start("scoring")
+    await say(world, new, old)
+    await answer_with(world, "confidence-2")
