@@ -13,7 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 
 from services.gateway.edge import Edge
 from services.gateway.problems import respond
-from services.gateway.routes import confidence, fixes, health, knowledge, models, outcomes
+from services.gateway.routes import confidence, fixes, flags, health, knowledge, models, outcomes
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
 
@@ -43,6 +43,8 @@ ROUTES = [
     models.retrain,
     models.promote,
     models.get_training_run,
+    flags.list_flags,
+    flags.set_flag,
     health.healthz,
     health.readyz,
     health.metrics,

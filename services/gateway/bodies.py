@@ -105,5 +105,9 @@ class RetrainBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reason: Detail | None = None
 
 
+class FlagBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    on: bool
+
+
 class PromoteBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Detail | None = None

@@ -24,6 +24,7 @@ from shared.contracts.commands import Reply
 from shared.contracts.envelope import Envelope, Event, unseal
 from shared.contracts.fixes import FixCategorized, FixScored
 from shared.database import Database
+from shared.flags import FlagName, Flags, Setting
 from shared.otlp_metrics import export_metrics
 from shared.telemetry import BusMetrics, new_registry, trace_headers, watch_loop
 from shared.worker import until
@@ -45,6 +46,7 @@ class Runtime:
         self.metrics = GatewayMetrics(self.registry)
         self.bus_metrics = BusMetrics(self.registry)
         self.bus = Bus(settings, SERVICE)
+        self.flags = Flags(self.bus)
         self.database = Database(settings, SERVICE)
         self.queries = Queries(self.database)
         self.keys = Keys(self.queries.principal)
@@ -83,6 +85,7 @@ class Runtime:
     async def _connect(self) -> None:
         await until("NATS", self.bus.open)
         await self.bus.broker.start()
+        self._spawn(self.flags.follow())
         log.info("gateway is ready")
 
     async def close(self) -> None:
@@ -108,6 +111,15 @@ class Runtime:
                 raise ApiError(503, "log_full", "the log takes no more; try later", retry_after=30) from error
             raise bus_unavailable() from error
         except (nats.errors.Error, NoStreamResponseError, OSError) as error:
+            raise bus_unavailable() from error
+
+    async def set_flag(self, name: FlagName, setting: Setting) -> None:
+        """Returns once the setting is on disk; raises `ApiError` 503 when it is not."""
+        if not self.bus.connected:
+            raise bus_unavailable()
+        try:
+            await self.flags.set(name, setting)
+        except (nats.errors.Error, OSError) as error:
             raise bus_unavailable() from error
 
     async def ask(self, subject: str, payload: bytes) -> bytes:

@@ -134,6 +134,17 @@ class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
     joined_run_id: UUID | None = None
 
 
+class FlagView(msgspec.Struct, frozen=True, kw_only=True):
+    """`changed_by` and `changed_at` are null while the default holds."""
+
+    name: str
+    on: bool
+    default: bool
+    does: str
+    changed_by: str | None = None
+    changed_at: datetime | None = None
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """`next_cursor` is null on the last page."""
 
