@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
 from services.gateway.keys import Keys
+from services.gateway.knowledge_queries import KnowledgeQueries
 from services.gateway.markers import Markers
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.problems import ApiError, bus_unavailable
@@ -49,6 +50,7 @@ class Runtime:
         self.flags = Flags(self.bus)
         self.database = Database(settings, SERVICE)
         self.queries = Queries(self.database)
+        self.knowledge = KnowledgeQueries(self.database)
         self.keys = Keys(self.queries.principal)
         self.markers = Markers(settings.redis_url)
         self.waiters = Waiters()
