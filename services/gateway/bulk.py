@@ -108,7 +108,11 @@ class Bulk:
             done[fix.id] = "existing" if fix.id in known else "accepted"
         for fix, result in zip(news, sent, strict=True):
             if isinstance(result, BaseException):
-                done[fix.id] = as_api_error(result) if isinstance(result, Exception) else ApiError(503, "stopped", "")
+                done[fix.id] = (
+                    as_api_error(result)
+                    if isinstance(result, Exception)
+                    else ApiError(503, "stopping", "this gateway is stopping; send the line again")
+                )
         return done
 
 

@@ -1,22 +1,29 @@
 """Least privilege: every route names the one scope it needs."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard
 
 from services.gateway.keys import Principal
 from services.gateway.problems import ApiError
 from shared.keys import Scope
 
 
-def requires(scope: Scope) -> Guard:
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        if scope not in caller(connection).scopes:
-            raise ApiError(403, "forbidden", f"this key lacks the scope {scope!r}")
+@dataclass(frozen=True)
+class Requires:
+    """A guard that also tells the API's description which scope it asks for."""
 
-    return guard
+    scope: Scope
+
+    def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        if self.scope not in caller(connection).scopes:
+            raise ApiError(403, "forbidden", f"this key lacks the scope {self.scope!r}")
+
+
+def requires(scope: Scope) -> Requires:
+    return Requires(scope)
 
 
 def caller(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:

@@ -1,7 +1,6 @@
 """RFC 9457: every refusal is `application/problem+json` with a stable `code` and the field it speaks of."""
 
 import re
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -9,18 +8,18 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from opentelemetry import trace
 
+from services.gateway.codes import CODES
 from shared.contracts.commands import Problem
 
 MEDIA_TYPE = "application/problem+json"
-TYPE_BASE = "https://precedent.dev/problems/"
+# Where this deployment explains the code; RFC 9457 reads it relative to the request.
+TYPE_BASE = "/docs#problem-"
 FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 
 NAMED_FIELD = re.compile(r"(?:unknown|missing required) field `([^`]+)`")
 
-CODES = {
-    400: "invalid_request",
-    401: "unauthenticated",
-    403: "forbidden",
+# What the framework refuses before a route is reached.
+BY_STATUS = {
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
@@ -47,7 +46,7 @@ class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiError(Exception):
-    """Raised anywhere below the edge; carries everything the answer says."""
+    """Raised anywhere below the edge; carries everything the answer says. `code` stands in `codes.py`."""
 
     def __init__(
         self, status: int, code: str, detail: str, *, field: str | None = None, retry_after: int | None = None
@@ -55,7 +54,8 @@ class ApiError(Exception):
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
         self.errors = (FieldError(field, detail),) if field else ()
-        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        seconds = CODES[code].retry_after if retry_after is None else retry_after
+        self.headers = {} if seconds is None else {"Retry-After": str(seconds)}
 
     @classmethod
     def of(cls, problem: Problem) -> "ApiError":
@@ -71,18 +71,18 @@ def not_found(what: str) -> ApiError:
 
 
 def store_unavailable() -> ApiError:
-    return ApiError(503, "store_unavailable", "Postgres is away; reads come back with it", retry_after=2)
+    return ApiError(503, "store_unavailable", "Postgres is away; reads come back with it")
 
 
 def bus_unavailable() -> ApiError:
-    return ApiError(503, "bus_unavailable", "NATS is away; nothing was accepted, send it again", retry_after=2)
+    return ApiError(503, "bus_unavailable", "NATS is away; nothing was accepted, send it again")
 
 
 def details(error: ApiError) -> ProblemDetails:
     context = trace.get_current_span().get_span_context()
     return ProblemDetails(
         type=TYPE_BASE + error.code,
-        title=HTTPStatus(error.status).phrase,
+        title=CODES[error.code].title,
         status=error.status,
         code=error.code,
         detail=error.detail,
@@ -102,8 +102,14 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, HTTPException) and error.status_code == 400:
         return invalid("body", error.detail)
     if isinstance(error, HTTPException):
-        return ApiError(error.status_code, CODES.get(error.status_code, "error"), error.detail)
+        return _of_framework(error)
     return ApiError(500, "internal_error", "something failed on our side; the trace_id finds it in the logs")
+
+
+def _of_framework(error: HTTPException) -> ApiError:
+    known = ApiError(error.status_code, BY_STATUS.get(error.status_code, "internal_error"), error.detail)
+    known.headers |= error.headers or {}
+    return known
 
 
 def body_error(error: Exception) -> ApiError:

@@ -110,7 +110,7 @@ class Runtime:
             await self.bus.send(envelope)
         except APIError as error:
             if error.err_code in FULL:
-                raise ApiError(503, "log_full", "the log takes no more; try later", retry_after=30) from error
+                raise ApiError(503, "log_full", "the log takes no more; try later") from error
             raise bus_unavailable() from error
         except (nats.errors.Error, NoStreamResponseError, OSError) as error:
             raise bus_unavailable() from error
@@ -135,7 +135,7 @@ class Runtime:
         except nats.errors.NoRespondersError as error:
             service = subject.split(".")[0]
             raise ApiError(
-                503, f"{service}_unavailable", f"no {service} worker is there to answer; try again", retry_after=2
+                503, f"{service}_unavailable", f"no {service} worker is there to answer; try again"
             ) from error
         except (nats.errors.Error, OSError) as error:
             raise bus_unavailable() from error

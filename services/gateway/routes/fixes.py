@@ -162,7 +162,7 @@ async def find_fix(runtime: Runtime, fix_id: UUID) -> Fix:
     if accepted:
         return Fix(id=fix_id, status="accepted")
     if accepted is None:
-        raise ApiError(404, "not_yet_visible", "not stored, and nobody knows whether it is on its way", retry_after=1)
+        raise ApiError(404, "not_yet_visible", "not stored, and nobody knows whether it is on its way")
     raise not_found("fix")
 
 

@@ -85,5 +85,5 @@ async def get_training_run(run_id: FromPath[UUID], runtime: NamedDependency[Runt
     if queued:
         return TrainingRun(run_id=run_id, status="queued", progress=0.0)
     if queued is None:
-        raise ApiError(404, "not_yet_visible", "not stored, and nobody knows whether it is on its way", retry_after=1)
+        raise ApiError(404, "not_yet_visible", "not stored, and nobody knows whether it is on its way")
     raise not_found("training run")

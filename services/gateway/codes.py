@@ -1,0 +1,39 @@
+"""Every `code` that a problem may carry: its status, and what it means to a caller. `docs/problems.md` is made from it.
+
+A code is a promise: clients branch on it. It is never renamed, and never changes its status.
+"""
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    status: int
+    title: str
+    # What a caller does about it.
+    remedy: str
+    # Seconds in `Retry-After` where nothing nearer is known.
+    retry_after: int | None = None
+
+
+CODES: dict[str, Code] = {
+    "invalid_request": Code(400, "The request does not fit its schema", "Correct the fields named in `errors`."),
+    "invalid_diff": Code(400, "The diff cannot be read", "Send the output of `git diff`, whole and with its headers."),
+    "unauthenticated": Code(401, "No valid key", "Send a key that is neither expired nor revoked as a bearer token."),
+    "forbidden": Code(403, "The key lacks a scope", "Use a key with the scope that `detail` names."),
+    "agent_not_allowed": Code(403, "The key may not act for this agent", "Use a key whose `agents` cover the agent."),
+    "self_report": Code(403, "Submitters do not judge themselves", "Report the outcome as another principal."),
+    "not_found": Code(404, "There is no such thing", "Check the id or the path."),
+    "not_yet_visible": Code(404, "Not stored, and perhaps on its way", "Ask again after `Retry-After` seconds.", 1),
+    "method_not_allowed": Code(405, "The path knows no such method", "Use one of the methods in `Allow`."),
+    "too_large": Code(413, "The body is too large", "Send less, or split it."),
+    "unsupported_media_type": Code(415, "The body has a media type that is not read here", "Send `application/json`."),
+    "internal_error": Code(500, "Something failed on our side", "Report `trace_id`: it finds the cause in the logs."),
+    "store_unavailable": Code(503, "Postgres is away", "Try again after `Retry-After` seconds.", 2),
+    "bus_unavailable": Code(503, "NATS is away; nothing was accepted", "Send it again after `Retry-After` seconds.", 2),
+    "log_full": Code(
+        503, "The log takes no more; nothing was accepted", "Send it again after `Retry-After` seconds.", 30
+    ),
+    "scoring_unavailable": Code(503, "No scoring worker answers", "Try again after `Retry-After` seconds.", 2),
+    "patterns_unavailable": Code(503, "No patterns worker answers", "Try again after `Retry-After` seconds.", 2),
+    "stopping": Code(503, "This gateway is stopping", "Send it again; another one answers.", 1),
+}
