@@ -13,6 +13,7 @@ import nats
 from shared.bus import Bus
 from shared.contracts.envelope import Envelope
 from shared.database import Connection, Database
+from shared.generations import Generations, touched_by
 
 RELAY_SECONDS = 1.0
 # Older than this and still there: whoever wrote it is gone.
@@ -49,16 +50,18 @@ async def put(connection: Connection, schema: str, envelopes: Sequence[Envelope]
 
 
 class Outbox:
-    """Publishes what was committed, and forgets it in batches."""
+    """Publishes what was committed, and forgets it in batches. First of all cached answers it made old are let go."""
 
-    def __init__(self, bus: Bus, database: Database, schema: str) -> None:
+    def __init__(self, bus: Bus, database: Database, schema: str, generations: Generations) -> None:
         self._bus = bus
         self._database = database
         self._schema = schema
+        self._generations = generations
         self._published: list[UUID] = []
 
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         """After the commit, before the acknowledgement. What JetStream does not take now is left to the relay."""
+        await self._moved(envelopes)
         sent = await asyncio.gather(*(self._bus.send(e) for e in envelopes), return_exceptions=True)
         self._published.extend(e.event_id for e, error in zip(envelopes, sent, strict=True) if error is None)
         for error in sent:
@@ -67,12 +70,20 @@ class Outbox:
         if left := sum(error is not None for error in sent):
             log.warning("%d events of %s are committed and will be published later", left, self._schema)
 
+    async def _moved(self, envelopes: Sequence[Envelope]) -> None:
+        await self._generations.moved(key for envelope in envelopes for key in touched_by(envelope))
+
+    async def stop(self) -> None:
+        await self.forget_published()
+        await self._generations.close()
+
     async def relay(self) -> None:
         """Runs until cancelled."""
         cleaned = 0.0
         while True:
             await asyncio.sleep(RELAY_SECONDS)
             try:
+                await self._generations.settle()
                 await self.forget_published()
                 await self._publish_left_behind()
                 now = asyncio.get_running_loop().time()
@@ -107,7 +118,9 @@ class Outbox:
             if not rows:
                 return
             log.info("publishing %d events that were committed but not sent", len(rows))
-            await asyncio.gather(*(self._bus.send(Envelope(**dict(row))) for row in rows))
+            envelopes = [Envelope(**dict(row)) for row in rows]
+            await self._moved(envelopes)
+            await asyncio.gather(*(self._bus.send(envelope) for envelope in envelopes))
             await connection.execute(
                 f"delete from {self._schema}.outbox where event_id = any($1::uuid[])", [r["event_id"] for r in rows]
             )

@@ -13,7 +13,6 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
 from services.gateway.keys import Keys
-from services.gateway.knowledge_queries import KnowledgeQueries
 from services.gateway.markers import Markers
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.problems import ApiError, bus_unavailable
@@ -26,6 +25,7 @@ from shared.contracts.envelope import Envelope, Event, unseal
 from shared.contracts.fixes import FixCategorized, FixScored
 from shared.database import Database
 from shared.flags import FlagName, Flags, Setting
+from shared.generations import Generations, touched_by_command
 from shared.otlp_metrics import export_metrics
 from shared.telemetry import BusMetrics, new_registry, trace_headers, watch_loop
 from shared.worker import until
@@ -48,9 +48,9 @@ class Runtime:
         self.bus_metrics = BusMetrics(self.registry)
         self.bus = Bus(settings, SERVICE)
         self.flags = Flags(self.bus)
+        self.generations = Generations(settings.redis_url)
         self.database = Database(settings, SERVICE)
         self.queries = Queries(self.database)
-        self.knowledge = KnowledgeQueries(self.database)
         self.keys = Keys(self.queries.principal)
         self.markers = Markers(settings.redis_url)
         self.waiters = Waiters()
@@ -88,6 +88,7 @@ class Runtime:
         await until("NATS", self.bus.open)
         await self.bus.broker.start()
         self._spawn(self.flags.follow())
+        self._spawn(self.generations.keep())
         log.info("gateway is ready")
 
     async def close(self) -> None:
@@ -97,6 +98,7 @@ class Runtime:
         with suppress(FastStreamException, nats.errors.Error, OSError):
             await self.bus.broker.stop()
         await self.markers.close()
+        await self.generations.close()
         await self.database.close()
 
     async def publish(self, event: Event) -> None:
@@ -142,8 +144,10 @@ class Runtime:
         return reply.data
 
     async def command(self, subject: str, body: msgspec.Struct, cls: type[T]) -> T:
-        """Raises the `ApiError` that the service's problem says."""
-        return opened(msgspec.json.decode(await self.ask(subject, msgspec.json.encode(body)), type=Reply), cls)
+        """Raises the `ApiError` that the service's problem says. What the command changed is read anew from here on."""
+        reply = msgspec.json.decode(await self.ask(subject, msgspec.json.encode(body)), type=Reply)
+        await self.generations.moved(touched_by_command(subject, body))
+        return opened(reply, cls)
 
     async def commands(self, subject: str, bodies: Sequence[msgspec.Struct]) -> list[Reply]:
         return msgspec.json.decode(await self.ask(subject, msgspec.json.encode(bodies)), type=list[Reply])

@@ -7,6 +7,7 @@ from services.patterns.store import SCHEMA, Store
 from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
+from shared.generations import Generations
 from shared.outbox import Outbox
 from shared.settings import Settings
 from shared.telemetry import BusMetrics, new_registry
@@ -19,7 +20,7 @@ def create_app(settings: Settings) -> Worker:
     registry = new_registry()
     bus_metrics = BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
-    outbox = Outbox(bus, database, SCHEMA)
+    outbox = Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
     handlers = Handlers(Store(database), outbox, bus, PatternsMetrics(registry))
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery)
@@ -38,5 +39,5 @@ def create_app(settings: Settings) -> Worker:
         metrics=bus_metrics,
         start=load,
         background=(outbox.relay,),
-        stop=outbox.forget_published,
+        stop=outbox.stop,
     )

@@ -12,6 +12,7 @@ from shared.bus import Bus
 from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery
+from shared.generations import Generations
 from shared.outbox import Outbox
 from shared.settings import Settings
 from shared.telemetry import BusMetrics, new_registry
@@ -28,7 +29,7 @@ def create_app(settings: Settings) -> Worker:
     metrics = ScoringMetrics(registry)
     bus_metrics = BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
-    store, outbox = Store(database), Outbox(bus, database, SCHEMA)
+    store, outbox = Store(database), Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
     slot = Slot(lambda sha256: fetch(bus.js, sha256), metrics.model_faults.inc)
     handlers = Handlers(store, slot, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)
@@ -66,5 +67,5 @@ def create_app(settings: Settings) -> Worker:
         metrics=bus_metrics,
         start=load,
         background=(outbox.relay, refresh, imports.run),
-        stop=outbox.forget_published,
+        stop=outbox.stop,
     )

@@ -69,17 +69,13 @@ def status_after(report: Report | None, before: FixStatus) -> FixStatus:
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a report changes: the fix's effective outcome before and after it.
-
-    `revision` counts the fix's accepted reports, this one among them.
-    """
+    """What a report changes: the fix's effective outcome before and after it."""
 
     report: Report
     subject: Subject | None
     refused_reason: str | None
     before: Report | None = None
     after: Report | None = None
-    revision: int = 0
 
     @property
     def state(self) -> str:
@@ -110,11 +106,8 @@ def judge(
         known = words.setdefault(report.fix_id, [])
         before = effective(known)
         known.append(report)
-        after, revision = effective(known), len(known)
         judged.append(
-            Judgement(
-                report=report, subject=subject, refused_reason=None, before=before, after=after, revision=revision
-            )
+            Judgement(report=report, subject=subject, refused_reason=None, before=before, after=effective(known))
         )
     return judged
 

@@ -12,6 +12,7 @@ from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.features.vector import FEATURE_SET, FEATURES
+from shared.generations import Generations
 from shared.outbox import Outbox
 from shared.settings import Settings
 from shared.telemetry import BusMetrics, new_registry
@@ -27,7 +28,7 @@ def create_app(settings: Settings) -> Worker:
     registry = new_registry()
     metrics, bus_metrics = TrainerMetrics(registry), BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
-    store, outbox = Store(database), Outbox(bus, database, SCHEMA)
+    store, outbox = Store(database), Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
     models = Registry(bus, outbox)
     delivery = Delivery(bus, database, bus_metrics, registry)
     trainer = Trainer(store, models, bus, metrics, FEATURES, FEATURE_SET, delivery.draining)
@@ -57,5 +58,5 @@ def create_app(settings: Settings) -> Worker:
         metrics=bus_metrics,
         start=show_champions,
         background=(outbox.relay, refresh),
-        stop=outbox.forget_published,
+        stop=outbox.stop,
     )
