@@ -17,6 +17,7 @@ from typing import Any
 READY_SECONDS = 90.0
 STOP_SECONDS = 40.0
 CHECKOUT = Path(__file__).parents[1]
+AMPLE = CHECKOUT / "benchmarks/ample_limits.toml"
 
 
 def free_port() -> int:
@@ -39,6 +40,7 @@ class Platform:
         """As `make run` does, on the data that an earlier start has left."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PRECEDENT_")}
         environ |= {"PRECEDENT_HOME": str(self.home), "PRECEDENT_PORT": str(self.port)}
+        environ |= {"PRECEDENT_POLICIES": str(AMPLE)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "deploy.local", cwd=CHECKOUT, env=environ, stdout=log, stderr=log

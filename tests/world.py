@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from shared.settings import Settings
 from tests.servers import Servers, free_port
 
 READY_SECONDS = 20.0
+AMPLE = str(Path(__file__).parents[1] / "benchmarks/ample_limits.toml")
 
 
 class QuietServer(uvicorn.Server):
@@ -102,9 +104,10 @@ class World:
             yield app
 
     async def gateway(self, **changes: Any) -> "Api":
+        """With no limit to meet, unless `policies` says otherwise."""
         from services.gateway.app import create_app
 
-        settings = self.settings("gateway_ro", GatewaySettings, **changes)
+        settings = self.settings("gateway_ro", GatewaySettings, **{"policies": AMPLE} | changes)
         await self.stack.enter_async_context(serving(create_app(settings), settings.port))
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30)
         await self.stack.enter_async_context(client)

@@ -13,6 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 
 from services.gateway.edge import Edge
 from services.gateway.problems import respond
+from services.gateway.route_names import RouteNames, names_of
 from services.gateway.routes import confidence, fixes, flags, health, knowledge, models, outcomes
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
@@ -61,7 +62,8 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: GatewaySettings) -> Edge:
-    runtime = Runtime(settings)
+    routes = names_of(ROUTES)
+    runtime = Runtime(settings, routes)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -83,7 +85,7 @@ def create_app(settings: GatewaySettings) -> Edge:
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
-    return Edge(app, runtime)
+    return Edge(app, runtime, RouteNames(routes))
 
 
 def _respond(request: Any, error: Exception) -> Any:

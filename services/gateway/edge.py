@@ -1,4 +1,5 @@
-"""What happens to every request before routing and after it: the key, the trace, the count, the common headers."""
+"""What happens to every request before routing and after it: the key, the limits, the trace, the count, the common
+headers."""
 
 import logging
 import time
@@ -7,7 +8,9 @@ from typing import Any
 
 import msgspec
 
+from services.gateway.limit_headers import limit_headers, limited
 from services.gateway.problems import MEDIA_TYPE, ApiError, as_api_error, details
+from services.gateway.route_names import RouteNames
 from services.gateway.runtime import Runtime
 from shared.telemetry import span
 
@@ -30,10 +33,13 @@ log = logging.getLogger(__name__)
 class Edge:
     """An ASGI application around Litestar's. Lifespan passes through untouched."""
 
-    def __init__(self, app: App, runtime: Runtime) -> None:
+    def __init__(self, app: App, runtime: Runtime, names: RouteNames) -> None:
         self.app = app
         self.runtime = runtime
+        self._names = names
         self._keys = runtime.keys
+        self._policies = runtime.policies
+        self._limiter = runtime.limiter
         self._metrics = runtime.metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -49,28 +55,40 @@ class Edge:
                 status = message["status"]
                 present = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(h for h in COMMON if h[0] not in present)]
+                if verdict := scope.get("verdict"):
+                    message["headers"] += limit_headers(verdict)
             await send(message)
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             with span(f"{scope['method']} {scope['path']}", headers):
-                await self._admit(scope, headers, receive, answer)
+                await self._serve(scope, headers, receive, answer)
         finally:
             route = scope.get("path_template") or "unmatched"
             self._metrics.answered(route, scope["method"], status, time.perf_counter() - started)
 
-    async def _admit(self, scope: ASGIScope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: ASGIScope, headers: dict[str, str], receive: Receive, send: Send) -> None:
         try:
             if scope["path"] not in OPEN:
-                scope["principal"] = await self._keys.authenticate(headers.get("authorization"))
+                await self._admit(scope, headers)
         except ApiError as error:
             await problem(send, error)
             return
         except Exception as error:
-            log.exception("authentication failed")
+            log.exception("admission failed")
             await problem(send, as_api_error(error))
             return
         await self.app(scope, receive, send)
+
+    async def _admit(self, scope: ASGIScope, headers: dict[str, str]) -> None:
+        """Leaves `principal` and `verdict` in the scope. Raises `ApiError` for what is not let in."""
+        principal = scope["principal"] = await self._keys.authenticate(headers.get("authorization"))
+        route = self._policies.of(self._names.of(scope["method"], scope["path"]))
+        # Whoever answers without routing names the keys it wants to read here, and gets them with the verdict.
+        verdict, _ = await self._limiter.take(principal, route)
+        scope["verdict"] = verdict
+        if verdict.violated:
+            raise limited(verdict)
 
 
 async def problem(send: Send, error: ApiError) -> None:

@@ -18,12 +18,13 @@ MOST_KEYS = 10_000
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """The holder of a key."""
+    """The holder of a key; `prefix` is what lists and policies call the key."""
 
     key_id: UUID
     name: str
     scopes: frozenset[str]
     agents: tuple[str, ...]
+    prefix: str = ""
 
     def may_act_for(self, agent_id: str) -> bool:
         return any(fnmatchcase(agent_id, pattern) for pattern in self.agents)

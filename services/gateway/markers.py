@@ -3,11 +3,9 @@
 import logging
 from uuid import UUID
 
-import redis.asyncio as redis
-from redis.exceptions import RedisError
+from services.gateway.redis_client import AWAY, redis_client
 
 DAY_SECONDS = 86_400
-TIMEOUT_SECONDS = 0.25
 MAX_CONNECTIONS = 32
 
 log = logging.getLogger(__name__)
@@ -15,14 +13,7 @@ log = logging.getLogger(__name__)
 
 class Markers:
     def __init__(self, url: str) -> None:
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=TIMEOUT_SECONDS,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-        )
-        self._redis = redis.Redis(connection_pool=pool)
+        self._redis = redis_client(url, MAX_CONNECTIONS)
 
     async def set(self, what: str, *ids: UUID) -> None:
         """Marks `what`:id as accepted for a day. Without Redis nothing happens."""
@@ -31,20 +22,20 @@ class Markers:
             for marked in ids:
                 pipe.set(f"{what}:accepted:{marked}", b"1", ex=DAY_SECONDS)
             await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             log.warning("Redis is away, %s stays unmarked: %s", what, error)
 
     async def has(self, what: str, marked: UUID) -> bool | None:
         """None when Redis is away: then nobody knows."""
         try:
             return bool(await self._redis.exists(f"{what}:accepted:{marked}"))
-        except (RedisError, OSError, TimeoutError):
+        except AWAY:
             return None
 
     async def alive(self) -> bool:
         try:
             return bool(await self._redis.ping())
-        except (RedisError, OSError, TimeoutError):
+        except AWAY:
             return False
 
     async def close(self) -> None:

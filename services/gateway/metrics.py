@@ -13,6 +13,14 @@ class GatewayMetrics:
             "http_request_duration_seconds", "Time to the last byte.", labels, registry=registry, buckets=SECONDS
         )
 
+        # `policy`: whose bucket paid, or was violated; the names of the table, a closed set.
+        self.decisions = Counter(
+            "rate_limit_decisions", "Requests let in or not.", ("policy", "result", "backend"), registry=registry
+        )
+
+    def decided(self, policy: str, result: str, backend: str) -> None:
+        self.decisions.labels(policy, result, backend).inc()
+
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         self.requests.labels(route, method, str(status)).inc()
         self.seconds.labels(route, method, str(status)).observe(seconds)

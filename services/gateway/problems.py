@@ -43,6 +43,10 @@ class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     trace_id: str | None = None
     errors: tuple[FieldError, ...] = ()
+    # Named by the draft that defines it, draft-ietf-httpapi-ratelimit-headers; only on `429`.
+    violated_policies: tuple[str, ...] | msgspec.UnsetType = msgspec.field(
+        default=msgspec.UNSET, name="violated-policies"
+    )
 
 
 class ApiError(Exception):
@@ -56,6 +60,7 @@ class ApiError(Exception):
         self.errors = (FieldError(field, detail),) if field else ()
         seconds = CODES[code].retry_after if retry_after is None else retry_after
         self.headers = {} if seconds is None else {"Retry-After": str(seconds)}
+        self.violated_policies: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(cls, problem: Problem) -> "ApiError":
@@ -88,6 +93,7 @@ def details(error: ApiError) -> ProblemDetails:
         detail=error.detail,
         trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
         errors=error.errors,
+        violated_policies=error.violated_policies,
     )
 
 

@@ -24,7 +24,7 @@ AWAY = (
 )
 
 KEY = """
-select id, principal, scopes, agents from control.api_keys
+select id, principal, scopes, agents, prefix from control.api_keys
 where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())
 """
 
@@ -168,7 +168,7 @@ class Queries:
         row = await self._ask(lambda pool: pool.fetchrow(KEY, digest))
         if row is None:
             return None
-        return Principal(row["id"], row["principal"], frozenset(row["scopes"]), tuple(row["agents"]))
+        return Principal(row["id"], row["principal"], frozenset(row["scopes"]), tuple(row["agents"]), row["prefix"])
 
     async def fix(self, fix_id: UUID) -> Fix | None:
         return await self._one(Fix, FIX + " where f.id = $1", fix_id)

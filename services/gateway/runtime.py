@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -13,8 +14,10 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
 from services.gateway.keys import Keys
+from services.gateway.limiter import Limiter
 from services.gateway.markers import Markers
 from services.gateway.metrics import GatewayMetrics
+from services.gateway.policies import read_policies
 from services.gateway.problems import ApiError, bus_unavailable
 from services.gateway.queries import Queries
 from services.gateway.settings import GatewaySettings
@@ -41,7 +44,8 @@ log = logging.getLogger(__name__)
 
 
 class Runtime:
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, routes: Sequence[str]) -> None:
+        """`routes` by their names, for the tables that speak of them."""
         self.settings = settings
         self.registry = new_registry()
         self.metrics = GatewayMetrics(self.registry)
@@ -53,6 +57,10 @@ class Runtime:
         self.queries = Queries(self.database)
         self.keys = Keys(self.queries.principal)
         self.markers = Markers(settings.redis_url)
+        self.policies = read_policies(settings.policies, routes)
+        self.limiter = Limiter(
+            settings.redis_url, self.policies, settings.replicas, time.monotonic, self.metrics.decided
+        )
         self.waiters = Waiters()
         self.draining = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,6 +105,7 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(FastStreamException, nats.errors.Error, OSError):
             await self.bus.broker.stop()
+        await self.limiter.close()
         await self.markers.close()
         await self.generations.close()
         await self.database.close()

@@ -83,7 +83,7 @@ async def test_probes_need_no_key(api: Api) -> None:
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
         assert (await api.client.get(path)).status_code == 200, path
     ready = (await api.client.get("/readyz")).json()
-    assert ready == {"status": "ok", "checks": {"nats": "ok", "postgres": "ok", "redis": "ok"}}
+    assert ready == {"status": "ok", "checks": {"nats": "ok", "postgres": "ok", "redis": "ok"}, "rate_limits": "redis"}
 
 
 async def test_requests_are_counted_by_route_template(api: Api) -> None:

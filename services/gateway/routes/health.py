@@ -24,7 +24,7 @@ async def readyz(runtime: NamedDependency[Runtime]) -> Response[dict[str, Any]]:
     if checks["nats"] != "ok":
         return Response({"status": "unavailable", "checks": checks}, status_code=503)
     status = "ok" if all(state == "ok" for state in checks.values()) else "degraded"
-    return Response({"status": status, "checks": checks})
+    return Response({"status": status, "checks": checks, "rate_limits": runtime.limiter.backend})
 
 
 @get("/metrics", media_type="text/plain")
