@@ -27,11 +27,12 @@ CODES: dict[str, Code] = {
     "method_not_allowed": Code(405, "The path knows no such method", "Use one of the methods in `Allow`."),
     "too_large": Code(413, "The body is too large", "Send less, or split it."),
     "unsupported_media_type": Code(415, "The body has a media type that is not read here", "Send `application/json`."),
-    "rate_limited": Code(429, "Too many requests", "Send it again after `Retry-After` seconds; see docs/rate-limits.md."),
+    "rate_limited": Code(
+        429, "Too many requests", "Send it again after `Retry-After` seconds; see docs/rate-limits.md."
+    ),
     "internal_error": Code(500, "Something failed on our side", "Report `trace_id`: it finds the cause in the logs."),
     "store_unavailable": Code(503, "Postgres is away", "Try again after `Retry-After` seconds.", 2),
     "bus_unavailable": Code(503, "NATS is away; nothing was accepted", "Send it again after `Retry-After` seconds.", 2),
-    "overloaded": Code(503, "More to do than can be done", "Send it again after `Retry-After` seconds.", 2),
     "log_full": Code(
         503, "The log takes no more; nothing was accepted", "Send it again after `Retry-After` seconds.", 30
     ),
