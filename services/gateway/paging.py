@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.params import QueryParameter
 
 from services.gateway.problems import invalid
-from services.gateway.queries import Keyset, Listing
+from services.gateway.reads import Keyset, Listing
 from services.gateway.views import Page
 
 T = TypeVar("T")

@@ -1,27 +1,13 @@
-"""All of the gateway's SQL: SELECT only, with a role that can do nothing else."""
+"""The reads of fixes, models and keys: SELECT only, with a role that can do nothing else."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-import asyncpg
-import msgspec
-
 from services.gateway.keys import Principal
-from services.gateway.problems import store_unavailable
-from services.gateway.views import Fix, Learning, Model, Pattern, Promotion, TrainingRun
+from services.gateway.reads import Keyset, Listing, Reads
+from services.gateway.views import Fix, Model, Promotion, TrainingRun
 from shared.contracts.fixes import OutcomeKind
-from shared.database import Database
-
-T = TypeVar("T")
-AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-)
 
 KEY = """
 select id, principal, scopes, agents, prefix from control.api_keys
@@ -63,25 +49,6 @@ where f.id = any($1::uuid[]) and f.scored_at is not null
 """
 SUBMITTER = "select principal from scoring.agent_auto_fixes where id = $1"
 
-LEARNING = """
-select l.id, l.title, l.body, l.agent_id, l.agent_domains, l.category,
-  case when l.uses > 0 then l.successes::double precision / l.uses end as confidence, l.pattern_id, l.uses, l.successes,
-  l.status, l.superseded_by, l.created_at, l.updated_at, l.version
-from patterns.agent_learnings l
-"""
-LEARNING_FILTERS = {
-    "domain": "l.agent_domains @> array[{}::text]",
-    "agent_id": "l.agent_id = {}",
-    "category": "l.category = {}",
-    "q": "strpos(lower(l.title || ' ' || l.body), lower({})) > 0",
-}
-LEARNING_ORDER = ("l.created_at", "l.id")
-
-PATTERN = """
-select p.id, p.label, p.category, p.support, p.example_fix_id, p.first_seen_at, p.last_seen_at from patterns.patterns p
-"""
-PATTERN_ORDER = ("p.first_seen_at", "p.id")
-
 MODEL = """
 select version, kind, status, metrics, base_rate, rows, trained_from, trained_until, sha256, created_at, promoted_at
 from trainer.models m
@@ -98,72 +65,7 @@ from trainer.training_runs r left join trainer.training_runs j on j.run_id = r.j
 """
 
 
-class Keyset(msgspec.Struct, frozen=True):
-    """Where a page ended: the next one begins strictly after it, whatever was inserted meanwhile."""
-
-    at: datetime
-    id: UUID
-
-
-class Listing(msgspec.Struct, Generic[T], frozen=True):
-    """`after` is None on the last page."""
-
-    items: list[T]
-    after: Keyset | None
-
-
-def page_query(
-    select: str, filters: dict[str, str], order: tuple[str, str], wanted: dict[str, Any], after: Keyset | None
-) -> tuple[str, list[Any]]:
-    """The SQL of one page and its arguments, the limit left as the last one. Filter values are always arguments."""
-    clauses, arguments = [f"{order[0]} is not null"], []
-    for name, value in wanted.items():
-        if value is not None:
-            arguments.append(value)
-            clauses.append(filters[name].format(f"${len(arguments)}"))
-    if after is not None:
-        arguments += [after.at, after.id]
-        clauses.append(f"({order[0]}, {order[1]}) < (${len(arguments) - 1}, ${len(arguments)})")
-    where = " and ".join(clauses)
-    return f"{select} where {where} order by {order[0]} desc, {order[1]} desc limit ${len(arguments) + 1}", arguments
-
-
-class Queries:
-    """Every method raises `ApiError` 503 `store_unavailable` while Postgres is away."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def _ask(self, run: Callable[["asyncpg.Pool"], Awaitable[T]]) -> T:
-        if self._database.away:
-            raise store_unavailable()
-        try:
-            return await self._database.result(run(self._database.pool))
-        except AWAY as error:
-            raise store_unavailable() from error
-        except asyncpg.InterfaceError as error:
-            if await self._database.alive():
-                raise
-            raise store_unavailable() from error
-
-    async def _one(self, cls: type[T], sql: str, *arguments: Any) -> T | None:
-        row = await self._ask(lambda pool: pool.fetchrow(sql, *arguments))
-        return None if row is None else msgspec.convert(dict(row), cls)
-
-    async def _all(self, cls: type[T], sql: str, *arguments: Any) -> list[T]:
-        rows = await self._ask(lambda pool: pool.fetch(sql, *arguments))
-        return [msgspec.convert(dict(row), cls) for row in rows]
-
-    async def _page(
-        self, cls: type[T], select: str, filters: dict[str, str], order: tuple[str, str], wanted: dict[str, Any],
-        after: Keyset | None, limit: int,
-    ) -> Listing[T]:  # fmt: skip
-        sql, arguments = page_query(select, filters, order, wanted, after)
-        items = await self._all(cls, sql, *arguments, limit + 1)
-        last = items[limit - 1] if len(items) > limit else None
-        at = order[0].split(".")[1]
-        return Listing(items[:limit], None if last is None else Keyset(getattr(last, at), last.id))  # type: ignore[attr-defined]
-
+class Queries(Reads):
     async def principal(self, digest: bytes) -> Principal | None:
         row = await self._ask(lambda pool: pool.fetchrow(KEY, digest))
         if row is None:
@@ -184,18 +86,6 @@ class Queries:
     async def submitter(self, fix_id: UUID) -> str | None:
         principal: str | None = await self._ask(lambda pool: pool.fetchval(SUBMITTER, fix_id))
         return principal
-
-    async def learning(self, learning_id: UUID) -> Learning | None:
-        return await self._one(Learning, LEARNING + " where l.id = $1", learning_id)
-
-    async def learnings(self, wanted: dict[str, Any], after: Keyset | None, limit: int) -> Listing[Learning]:
-        return await self._page(Learning, LEARNING, LEARNING_FILTERS, LEARNING_ORDER, wanted, after, limit)
-
-    async def pattern(self, pattern_id: UUID) -> Pattern | None:
-        return await self._one(Pattern, PATTERN + " where p.id = $1", pattern_id)
-
-    async def patterns(self, after: Keyset | None, limit: int) -> Listing[Pattern]:
-        return await self._page(Pattern, PATTERN, {}, PATTERN_ORDER, {}, after, limit)
 
     async def model(self, version: str) -> Model | None:
         return await self._one(Model, MODEL + "where version = $1", version)

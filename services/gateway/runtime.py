@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
 from services.gateway.keys import Keys
+from services.gateway.knowledge_queries import KnowledgeQueries
 from services.gateway.limiter import Limiter
 from services.gateway.markers import Markers
 from services.gateway.metrics import GatewayMetrics
@@ -55,6 +56,7 @@ class Runtime:
         self.generations = Generations(settings.redis_url)
         self.database = Database(settings, SERVICE)
         self.queries = Queries(self.database)
+        self.knowledge = KnowledgeQueries(self.database)
         self.keys = Keys(self.queries.principal)
         self.markers = Markers(settings.redis_url)
         self.policies = read_policies(settings.policies, routes)

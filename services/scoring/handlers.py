@@ -320,4 +320,5 @@ def recorded_event(item: Judgement) -> OutcomeRecorded:
         repository=subject.repository if subject else None,
         status=item.status,
         learning_ids=subject.learning_ids if subject else (),
+        revision=item.revision,
     )

@@ -69,13 +69,17 @@ def status_after(report: Report | None, before: FixStatus) -> FixStatus:
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a report changes: the fix's effective outcome before and after it."""
+    """What a report changes: the fix's effective outcome before and after it.
+
+    `revision` counts the fix's accepted reports, this one among them.
+    """
 
     report: Report
     subject: Subject | None
     refused_reason: str | None
     before: Report | None = None
     after: Report | None = None
+    revision: int = 0
 
     @property
     def state(self) -> str:
@@ -106,8 +110,11 @@ def judge(
         known = words.setdefault(report.fix_id, [])
         before = effective(known)
         known.append(report)
+        after, revision = effective(known), len(known)
         judged.append(
-            Judgement(report=report, subject=subject, refused_reason=None, before=before, after=effective(known))
+            Judgement(
+                report=report, subject=subject, refused_reason=None, before=before, after=after, revision=revision
+            )
         )
     return judged
 

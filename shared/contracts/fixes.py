@@ -163,6 +163,8 @@ class OutcomeRecorded(Event, frozen=True, kw_only=True):
     repository: str | None = None
     status: FixStatus | None = None
     learning_ids: tuple[UUID, ...] = ()
+    # How many reports of the fix are accepted by now: of two events about one fix, the higher knows better.
+    revision: int = 0
 
     def subject_id(self) -> str:
         return str(self.fix_id)

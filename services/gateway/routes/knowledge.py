@@ -37,12 +37,12 @@ async def list_patterns(
     cursor: Cursor = None,
     fields: FieldNames = None,
 ) -> Response[Page[Pattern]]:
-    return page(request, await runtime.queries.patterns(decode_cursor(cursor), limit), fields, Pattern)
+    return page(request, await runtime.knowledge.patterns(decode_cursor(cursor), limit), fields, Pattern)
 
 
 @get("/v1/patterns/{pattern_id:uuid}", guards=[requires("read")])
 async def get_pattern(pattern_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> Pattern:
-    found = await runtime.queries.pattern(pattern_id)
+    found = await runtime.knowledge.pattern(pattern_id)
     if found is None:
         raise not_found("pattern")
     return found
@@ -81,7 +81,7 @@ async def list_learnings(
 ) -> Response[Page[Learning]]:
     """Newest first."""
     wanted = {"domain": domain, "agent_id": agent_id, "category": category, "q": q}
-    return page(request, await runtime.queries.learnings(wanted, decode_cursor(cursor), limit), fields, Learning)
+    return page(request, await runtime.knowledge.learnings(wanted, decode_cursor(cursor), limit), fields, Learning)
 
 
 @get("/v1/learnings/{learning_id:uuid}", guards=[requires("read")])
@@ -90,7 +90,7 @@ async def get_learning(learning_id: FromPath[UUID], runtime: NamedDependency[Run
 
 
 async def find_learning(runtime: Runtime, learning_id: UUID) -> Learning:
-    found = await runtime.queries.learning(learning_id)
+    found = await runtime.knowledge.learning(learning_id)
     if found is None:
         raise not_found("learning")
     return found
