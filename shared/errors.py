@@ -1,5 +1,7 @@
 """Errors that decide what happens to a message or a command."""
 
+from typing import NoReturn
+
 from shared.contracts.commands import Problem
 
 
@@ -13,3 +15,7 @@ class CommandRefused(Exception):  # noqa: N818 - an answer, not a failure
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
+
+
+def refuse(status: int, code: str, detail: str, field: str | None = None) -> NoReturn:
+    raise CommandRefused(Problem(status=status, code=code, detail=detail, field=field))

@@ -17,14 +17,28 @@ class Code(NamedTuple):
 
 CODES: dict[str, Code] = {
     "invalid_request": Code(400, "The request does not fit its schema", "Correct the fields named in `errors`."),
+    "screened": Code(400, "The text must not reach other agents", "Take out what `detail` names."),
     "invalid_diff": Code(400, "The diff cannot be read", "Send the output of `git diff`, whole and with its headers."),
     "unauthenticated": Code(401, "No valid key", "Send a key that is neither expired nor revoked as a bearer token."),
     "forbidden": Code(403, "The key lacks a scope", "Use a key with the scope that `detail` names."),
     "agent_not_allowed": Code(403, "The key may not act for this agent", "Use a key whose `agents` cover the agent."),
+    "not_author": Code(403, "It was written by another principal", "Ask its author, or an operator."),
+    "not_joined": Code(403, "Only members take part", "Join the collaboration first."),
+    "not_opener": Code(
+        403, "Its terms are up to whoever opened it", "Ask the principal that opened it, or an operator."
+    ),
+    "own_solution": Code(403, "Nobody votes on their own solution", "Leave the vote to the other members."),
     "self_report": Code(403, "Submitters do not judge themselves", "Report the outcome as another principal."),
     "not_found": Code(404, "There is no such thing", "Check the id or the path."),
     "not_yet_visible": Code(404, "Not stored, and perhaps on its way", "Ask again after `Retry-After` seconds.", 1),
     "method_not_allowed": Code(405, "The path knows no such method", "Use one of the methods in `Allow`."),
+    "not_held": Code(409, "The learning is not held", "Nothing is to be released."),
+    "not_active": Code(409, "The learning is not active", "Name one that is neither held nor superseded."),
+    "collaboration_closed": Code(409, "The collaboration is closed", "Open another one."),
+    "collaboration_full": Code(
+        409, "The collaboration takes no more members or solutions", "Work with those there are."
+    ),
+    "precondition_failed": Code(412, "It has changed since it was read", "Read it again, then decide again."),
     "too_large": Code(413, "The body is too large", "Send less, or split it."),
     "unsupported_media_type": Code(415, "The body has a media type that is not read here", "Send `application/json`."),
     "rate_limited": Code(

@@ -1,7 +1,11 @@
 """Wires the patterns worker. Nothing connects before the application starts."""
 
 from services.patterns.categories import shipped
+from services.patterns.collaborations import Collaborations
+from services.patterns.collaborations_store import CollaborationStore
 from services.patterns.handlers import Handlers
+from services.patterns.learnings import Learnings
+from services.patterns.learnings_store import LearningStore
 from services.patterns.metrics import PatternsMetrics
 from services.patterns.store import SCHEMA, Store
 from shared.bus import Bus
@@ -21,7 +25,10 @@ def create_app(settings: Settings) -> Worker:
     bus_metrics = BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
     outbox = Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
-    handlers = Handlers(Store(database), outbox, bus, PatternsMetrics(registry))
+    metrics = PatternsMetrics(registry)
+    learnings = Learnings(LearningStore(database), outbox, bus)
+    collaborations = Collaborations(CollaborationStore(database), learnings, outbox, bus, metrics)
+    handlers = Handlers(Store(database), learnings, collaborations, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery)
 
@@ -38,6 +45,6 @@ def create_app(settings: Settings) -> Worker:
         registry=registry,
         metrics=bus_metrics,
         start=load,
-        background=(outbox.relay,),
+        background=(outbox.relay, collaborations.expire),
         stop=outbox.stop,
     )

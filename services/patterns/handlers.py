@@ -1,9 +1,10 @@
 """Everything patterns hears and says on the bus."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -11,29 +12,59 @@ import msgspec
 import numpy as np
 from nats.aio.msg import Msg
 
+from services.patterns.collaborations import Collaborations
 from services.patterns.commands import answering
 from services.patterns.domain import Examination, examine
-from services.patterns.embedding import Embedding, embed_words
+from services.patterns.embedding import Embedding, similarity
+from services.patterns.learnings import Learnings
 from services.patterns.metrics import PatternsMetrics
 from services.patterns.placing import Arrival, Formed, Known, Placing, place, place_group
 from services.patterns.ranking import Candidate, rank_related
-from services.patterns.screening import screen
 from services.patterns.store import Categorized, Neighbours, NewPattern, Store
 from shared.bus import Bus
-from shared.contracts.commands import ANALYZE, CORRECT, LEARNING_CREATE, Analysis, Correction, LearningCreate, ToAnalyze
+from shared.contracts.commands import (
+    ANALYZE,
+    COLLABORATION_JOIN,
+    COLLABORATION_OPEN,
+    COLLABORATION_PROPOSE,
+    COLLABORATION_UPDATE,
+    COLLABORATION_VOTE,
+    CORRECT,
+    LEARNING_CREATE,
+    LEARNING_DELETE,
+    LEARNING_RELEASE,
+    LEARNING_UPDATE,
+    PATTERN_RELATED,
+    Analysis,
+    CollaborationJoin,
+    CollaborationOpen,
+    CollaborationUpdate,
+    Correction,
+    LearningCreate,
+    LearningDelete,
+    LearningRelease,
+    LearningUpdate,
+    NearPattern,
+    PatternRelatedTo,
+    RelatedPattern,
+    SolutionPropose,
+    SolutionVote,
+    ToAnalyze,
+)
 from shared.contracts.envelope import Envelope, unseal
 from shared.contracts.fixes import FixCategorized, FixImported, FixSubmitted, OutcomeRecorded, Related
-from shared.contracts.knowledge import LearningChanged, PatternDetected
+from shared.contracts.knowledge import PatternDetected
 from shared.database import storable
 from shared.delivery import Delivery, event_id_of
 from shared.diffs import Diff, DiffError, parse
-from shared.errors import PermanentError
+from shared.errors import PermanentError, refuse
 from shared.grouping import Grouper
 from shared.outbox import Outbox
 from shared.telemetry import trace_headers
 
 # Fewer than scoring's: each fix asks the indexes for its neighbours.
 MAX_GROUP = 64
+RELATED_PATTERNS = 10
 
 
 def utc_now() -> datetime:
@@ -50,6 +81,8 @@ class Heard(msgspec.Struct, frozen=True):
 @dataclass
 class Handlers:
     store: Store
+    learnings: Learnings
+    collaborations: Collaborations
     outbox: Outbox
     bus: Bus
     metrics: PatternsMetrics
@@ -62,10 +95,27 @@ class Handlers:
         bus = self.bus
         for lane in (FixSubmitted, FixImported):
             bus.hear_work(lane.SUBJECT)(delivery.of(lane, self.submitted, self.given_up))
-        bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
-        bus.answer(ANALYZE)(answering(ToAnalyze, self.analyze))
-        bus.answer(CORRECT)(answering(Correction, self.correct))
-        bus.answer(LEARNING_CREATE)(answering(LearningCreate, self.create_learning))
+        bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.learnings.recorded))
+        for subject, cls, handle in self._commands():
+            bus.answer(subject)(answering(cls, handle))
+
+    def _commands(self) -> Sequence[tuple[str, type[Any], Callable[[Any], Awaitable[Any]]]]:
+        """Every request that is answered: its subject, what comes in, and who carries it out."""
+        learnings, collaborations = self.learnings, self.collaborations
+        return (
+            (ANALYZE, ToAnalyze, self.analyze),
+            (CORRECT, Correction, self.correct),
+            (PATTERN_RELATED, PatternRelatedTo, self.related),
+            (LEARNING_CREATE, LearningCreate, learnings.create),
+            (LEARNING_UPDATE, LearningUpdate, learnings.update),
+            (LEARNING_DELETE, LearningDelete, learnings.delete),
+            (LEARNING_RELEASE, LearningRelease, learnings.release),
+            (COLLABORATION_OPEN, CollaborationOpen, collaborations.open),
+            (COLLABORATION_JOIN, CollaborationJoin, collaborations.join),
+            (COLLABORATION_UPDATE, CollaborationUpdate, collaborations.update),
+            (COLLABORATION_PROPOSE, SolutionPropose, collaborations.propose),
+            (COLLABORATION_VOTE, SolutionVote, collaborations.vote),
+        )
 
     async def submitted(self, fix: FixSubmitted, message: Msg) -> None:
         with self.metrics.analysis.time():
@@ -147,10 +197,6 @@ class Handlers:
         await self.store.give_up(row, envelopes)
         await self.outbox.publish(envelopes)
 
-    async def recorded(self, event: OutcomeRecorded, message: Msg) -> None:
-        if event.accepted and event.learning_ids:
-            await self.outbox.publish(await self.store.outcome(event, event_id_of(message), self._changed))
-
     async def analyze(self, request: ToAnalyze) -> Analysis:
         started = time.perf_counter()
         examined = examine(readable(request.diff), request.title)
@@ -178,14 +224,16 @@ class Handlers:
         await self.outbox.publish(await self.store.correct(command, self._corrected))
         return command.fix_id
 
-    async def create_learning(self, command: LearningCreate) -> UUID:
-        embedding = embed_words(command.title, command.body)
-        reasons = screen(command.title, command.body)
-        await self.outbox.publish(await self.store.create_learning(command, embedding, reasons, self._changed))
-        return command.id
-
-    def _changed(self, row: asyncpg.Record) -> Envelope:
-        return self.bus.seal(LearningChanged(id=row["id"], version=row["version"]))
+    async def related(self, request: PatternRelatedTo) -> NearPattern:
+        """Other patterns and learnings near this one."""
+        row = await self.store.pattern(request.pattern_id)
+        if row is None:
+            refuse(404, "not_found", "pattern: not found")
+        here, now = place_of(row), self.now()
+        [near] = await self.store.near([(here.text, now, None)])
+        others = [(row, similarity(here, place_of(row))) for row in near.patterns if row["id"] != request.pattern_id]
+        learnings = rank_related([candidate_of(row) for row in near.learnings], now, category=row["category"])
+        return NearPattern(patterns=nearest_patterns(others), learnings=learnings)
 
     def _corrected(self, row: asyncpg.Record) -> Envelope:
         fields = dict(row)
@@ -216,6 +264,17 @@ def fixes_of(near: Neighbours, without: UUID) -> list[Known]:
 
 def place_of(row: asyncpg.Record) -> Embedding:
     return Embedding(text=np.asarray(row["embedding"], dtype=np.float32), paths=row["path_terms"])
+
+
+def nearest_patterns(patterns: Iterable[tuple[asyncpg.Record, float]]) -> tuple[RelatedPattern, ...]:
+    """Those that have anything in common with it."""
+    ranked = sorted((p for p in patterns if p[1] > 0), key=lambda pattern: -pattern[1])
+    return tuple(
+        RelatedPattern(
+            pattern_id=row["id"], label=row["label"], category=row["category"], support=row["support"], similarity=near
+        )
+        for row, near in ranked[:RELATED_PATTERNS]
+    )
 
 
 def candidate_of(row: asyncpg.Record) -> Candidate:

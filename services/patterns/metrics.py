@@ -1,6 +1,9 @@
 """What patterns counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from collections.abc import Iterable
+from math import nan
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.telemetry import SECONDS
 
@@ -13,3 +16,19 @@ class PatternsMetrics:
         self.analysis = Histogram(
             "pattern_analysis_duration_seconds", "Diff to analysis, one.", registry=registry, buckets=SECONDS
         )
+        self.collaborations = Counter(
+            "agent_collaborations", "Collaborations that came to a status.", ("type", "status"), registry=registry
+        )
+        self.success = Gauge(
+            "agent_collaboration_success_ratio",
+            "Of all that ended, the share with an accepted solution; the same at every replica, NaN while none ended.",
+            registry=registry,
+        )
+        self.success.set(nan)
+
+    def collaborated(self, kind: str, statuses: Iterable[str]) -> None:
+        for status in statuses:
+            self.collaborations.labels(kind, status).inc()
+
+    def ended(self, resolved: int, ended: int) -> None:
+        self.success.set(resolved / ended if ended else nan)

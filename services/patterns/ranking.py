@@ -38,8 +38,10 @@ def rank_related(
     candidates: Iterable[Candidate], now: datetime, *, category: Category, domains: Collection[str] = ()
 ) -> tuple[Related, ...]:
     """At most three, best first. The `similarity` given back is the bare one, not the score they are ranked by."""
-    near = [candidate for candidate in candidates if candidate.similarity >= LEAST_SIMILARITY]
-    best = sorted(near, key=lambda each: (-score(each, now, category, domains), each.learning_id))[:SHOWN]
+    near = sorted((c for c in candidates if c.similarity >= LEAST_SIMILARITY), key=lambda each: each.similarity)
+    # One that superseded others comes once for each: the nearest of them speaks for it.
+    single = {candidate.learning_id: candidate for candidate in near}.values()
+    best = sorted(single, key=lambda each: (-score(each, now, category, domains), each.learning_id))[:SHOWN]
     return tuple(Related(learning_id=each.learning_id, title=each.title, similarity=each.similarity) for each in best)
 
 

@@ -1,4 +1,4 @@
-"""All of patterns' SQL. The only writer of the schema `patterns`."""
+"""The SQL of patterns and of the fixes in them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.commands import Correction, LearningCreate, Problem
+from shared.contracts.commands import Correction
 from shared.contracts.envelope import Envelope
-from shared.contracts.fixes import OutcomeRecorded, Related
+from shared.contracts.fixes import Related
 from shared.database import Connection, Database
-from shared.errors import CommandRefused
+from shared.errors import refuse
 from shared.outbox import put, take
 
 SCHEMA = "patterns"
@@ -36,11 +36,12 @@ PATTERNS_NEAR = """
 with w as materialized (
   select i, embedding::halfvec(256) as embedding from unnest($1::int[], $2::text[]) as u(i, embedding)
 )
-select w.i, n.id, n.path_terms, n.centroid::real[] as embedding
+select w.i, n.id, n.label, n.category, n.support, n.path_terms, n.centroid::real[] as embedding
 from w cross join lateral (
   select p.* from patterns.patterns p order by p.centroid <=> w.embedding limit $3
 ) n
 """
+PATTERN_PLACE = "select category, path_terms, centroid::real[] as embedding from patterns.patterns where id = $1"
 FIXES_NEAR = """
 with w as materialized (
   select i, embedding::halfvec(256) as embedding, at, repository
@@ -57,16 +58,19 @@ from w cross join lateral (
   order by r.embedding <=> w.embedding limit $7
 ) n
 """
+# A superseded learning stands for the one that took its place.
 LEARNINGS_NEAR = """
 with w as materialized (
   select i, embedding::halfvec(256) as embedding from unnest($1::int[], $2::text[]) as u(i, embedding)
 )
 select w.i, n.*
 from w cross join lateral (
-  select l.id, l.title, l.category, l.agent_domains, l.uses, l.successes, l.created_at, l.updated_at,
+  select t.id, t.title, t.category, t.agent_domains, t.uses, t.successes, t.created_at, t.updated_at,
     1 - (l.embedding <=> w.embedding) as similarity
-  from patterns.agent_learnings l where l.status = 'active'
-  order by l.embedding <=> w.embedding limit $3
+  from (
+    select a.* from patterns.agent_learnings a where a.status <> 'held' order by a.embedding <=> w.embedding limit $3
+  ) l
+  join patterns.agent_learnings t on t.id = coalesce(l.superseded_by, l.id) and t.status = 'active'
 ) n
 """
 # A fix that was given up may be sent again: it counts as unknown.
@@ -97,28 +101,6 @@ CORRECT = """
 update patterns.fix_patterns set corrected_category = $2, corrected_by = $3, revision = revision + 1
 where fix_id = $1
 returning fix_id, agent_id, repository, corrected_category as category, pattern_id, duplicate_of, revision
-"""
-LEARNING = """
-insert into patterns.agent_learnings (id, principal, agent_id, title, body, agent_domains, category, pattern_id, status,
-  held_reasons, embedding)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::halfvec(256))
-on conflict (id) do nothing returning id, version
-"""
-USE = """
-insert into patterns.learning_uses (learning_id, fix_id, succeeded)
-select l.id, $2, $3 from patterns.agent_learnings l where l.id = any($1::uuid[])
-on conflict (learning_id, fix_id) do update set succeeded = excluded.succeeded
-"""
-UNUSE = "delete from patterns.learning_uses where learning_id = any($1::uuid[]) and fix_id = $2"
-COUNT = """
-update patterns.agent_learnings l set uses = c.uses, successes = c.successes, updated_at = now(), version = version + 1
-from (
-  select l2.id, count(u.fix_id)::int as uses, count(u.fix_id) filter (where u.succeeded)::int as successes
-  from patterns.agent_learnings l2 left join patterns.learning_uses u on u.learning_id = l2.id
-  where l2.id = any($1::uuid[]) group by l2.id
-) c
-where l.id = c.id and (l.uses, l.successes) is distinct from (c.uses, c.successes)
-returning l.id, l.version
 """
 
 
@@ -212,6 +194,10 @@ class Store:
             found[row["i"]].learnings.append(row)
         return found
 
+    async def pattern(self, pattern_id: UUID) -> asyncpg.Record | None:
+        """category, path_terms, embedding."""
+        return await self._pool.fetchrow(PATTERN_PLACE, pattern_id)
+
     async def known(self, ids: Sequence[UUID]) -> set[UUID]:
         return {row["fix_id"] for row in await self._pool.fetch(KNOWN, ids)}
 
@@ -241,36 +227,8 @@ class Store:
                 return []
             row = await connection.fetchrow(CORRECT, command.fix_id, command.category, command.principal)
             if row is None:
-                raise CommandRefused(Problem(status=404, code="not_found", detail="fix: not found, or not yet known"))
+                refuse(404, "not_found", "fix: not found, or not yet known")
             envelopes = [announce(row)]
-            await put(connection, SCHEMA, envelopes)
-        return envelopes
-
-    async def create_learning(
-        self, command: LearningCreate, embedding: Vector, held_reasons: Sequence[str], announce: Announce
-    ) -> list[Envelope]:
-        """The id is the caller's: the same command again changes nothing."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(
-                LEARNING, command.id, command.principal, command.agent_id, command.title, command.body,
-                command.agent_domains, command.category, command.pattern_id, "held" if held_reasons else "active",
-                list(held_reasons), as_text(embedding),
-            )  # fmt: skip
-            envelopes = [announce(row)] if row is not None else []
-            await put(connection, SCHEMA, envelopes)
-        return envelopes
-
-    async def outcome(self, event: OutcomeRecorded, event_id: UUID, announce: Announce) -> list[Envelope]:
-        """Moves the counts of the learnings that the fix cites, by the difference only."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            if not await take(connection, SCHEMA, [event_id]):
-                return []
-            cited = sorted(event.learning_ids)
-            if event.status in ("succeeded", "failed"):
-                await connection.execute(USE, cited, event.fix_id, event.status == "succeeded")
-            else:
-                await connection.execute(UNUSE, cited, event.fix_id)
-            envelopes = [announce(row) for row in await connection.fetch(COUNT, cited)]
             await put(connection, SCHEMA, envelopes)
         return envelopes
 

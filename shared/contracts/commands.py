@@ -4,10 +4,11 @@ Every answer is a `Reply`: exactly one of `value` and `problem`.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from shared.contracts.fixes import Category, Decision, Related, Signals, Source
 
@@ -17,13 +18,17 @@ CORRECT = "patterns.fixes.correct"
 LEARNING_CREATE = "patterns.learnings.create"
 LEARNING_UPDATE = "patterns.learnings.update"
 LEARNING_DELETE = "patterns.learnings.delete"
+LEARNING_RELEASE = "patterns.learnings.release"
+PATTERN_RELATED = "patterns.related"
 COLLABORATION_OPEN = "patterns.collaborations.open"
 COLLABORATION_JOIN = "patterns.collaborations.join"
+COLLABORATION_UPDATE = "patterns.collaborations.update"
 COLLABORATION_PROPOSE = "patterns.collaborations.propose"
 COLLABORATION_VOTE = "patterns.collaborations.vote"
 
 LearningStatus = Literal["active", "held", "superseded"]
 CollaborationType = Literal["review", "debug", "design", "incident"]
+CollaborationStatus = Literal["open", "resolved", "expired"]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +110,27 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     principal: str
 
 
+class PatternRelatedTo(msgspec.Struct, frozen=True, kw_only=True):
+    """Asks what lies near this pattern."""
+
+    pattern_id: UUID
+
+
+class RelatedPattern(msgspec.Struct, frozen=True, kw_only=True):
+    pattern_id: UUID
+    label: str
+    category: Category
+    support: int
+    similarity: float
+
+
+class NearPattern(msgspec.Struct, frozen=True, kw_only=True):
+    """Other patterns and learnings near one pattern, the nearest first."""
+
+    patterns: tuple[RelatedPattern, ...]
+    learnings: tuple[Related, ...]
+
+
 class LearningCreate(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     principal: str
@@ -114,22 +140,43 @@ class LearningCreate(msgspec.Struct, frozen=True, kw_only=True):
     agent_domains: tuple[str, ...] = ()
     category: Category | None = None
     pattern_id: UUID | None = None
+    # Where it was learned.
+    fix_id: UUID | None = None
+    collaboration_id: UUID | None = None
 
 
-class LearningUpdate(msgspec.Struct, frozen=True, kw_only=True):
+class LearningChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left out stays as it is; null takes away."""
+
+    title: str | UnsetType = UNSET
+    body: str | UnsetType = UNSET
+    agent_domains: tuple[str, ...] | UnsetType = UNSET
+    category: Category | UnsetType | None = UNSET
+    pattern_id: UUID | UnsetType | None = UNSET
+    superseded_by: UUID | UnsetType | None = UNSET
+
+
+class LearningCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """Speaks of one learning that is there. `version` is the one that the caller has seen (`If-Match`); null: any."""
+
     command_id: UUID
     id: UUID
     principal: str
-    changes: dict[str, Any]
-    # The version the caller has seen (`If-Match`); null skips the check.
+    # Whether the principal may act on what others wrote.
+    operator: bool = False
     version: int | None = None
 
 
-class LearningDelete(msgspec.Struct, frozen=True, kw_only=True):
-    command_id: UUID
-    id: UUID
-    principal: str
-    version: int | None = None
+class LearningUpdate(LearningCommand, frozen=True, kw_only=True):
+    changes: LearningChanges
+
+
+class LearningDelete(LearningCommand, frozen=True, kw_only=True):
+    pass
+
+
+class LearningRelease(LearningCommand, frozen=True, kw_only=True):
+    pass
 
 
 class CollaborationOpen(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +188,7 @@ class CollaborationOpen(msgspec.Struct, frozen=True, kw_only=True):
     quorum: int
     margin: int
     deadline: datetime
+    agent_domains: tuple[str, ...] = ()
 
 
 class CollaborationJoin(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +196,23 @@ class CollaborationJoin(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     principal: str
     agent_id: str
+
+
+class CollaborationChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left out stays as it is."""
+
+    title: str | UnsetType = UNSET
+    deadline: datetime | UnsetType = UNSET
+    progress: float | UnsetType = UNSET
+
+
+class CollaborationUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    command_id: UUID
+    id: UUID
+    principal: str
+    changes: CollaborationChanges
+    operator: bool = False
+    version: int | None = None
 
 
 class SolutionPropose(msgspec.Struct, frozen=True, kw_only=True):

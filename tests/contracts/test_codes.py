@@ -11,7 +11,7 @@ from services.gateway.problems import BY_STATUS
 
 ROOT = Path(__file__).parents[2]
 # The calls that make a problem, and where each of them takes its status and its code.
-MAKERS = {"ApiError": (0, 1), "Problem": ("status", "code"), "invalid": (None, "code")}
+MAKERS = {"ApiError": (0, 1), "refuse": (0, 1), "Problem": ("status", "code"), "invalid": (None, "code")}
 
 
 def problems() -> Iterator[tuple[str, int | None, str]]:
