@@ -3,12 +3,14 @@
 `pull_subscribe` silently keeps an old consumer's configuration; `declare` updates it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    DeliverPolicy,
     DiscardPolicy,
     KeyValueConfig,
     ObjectStoreConfig,
@@ -23,6 +25,8 @@ DUPLICATE_WINDOW_SECONDS = 120
 # Three times the slowest group statement seen; also the delay after a worker was killed.
 ACK_WAIT_SECONDS = 30
 MAX_PAYLOAD_BYTES = 8 << 20
+# A reader that went away without a word costs the server nothing after this.
+READER_FORGOTTEN_SECONDS = 30
 GIB = 1 << 30
 
 MODELS_BUCKET = "models"
@@ -97,6 +101,19 @@ def consumer_config(item: Work) -> ConsumerConfig:
         # The limit on tries stands in delivery.py: a limit here would park messages during a long outage.
         max_deliver=-1,
         max_ack_pending=1024,
+    )
+
+
+def reader_config(subjects: Sequence[str], after: int) -> ConsumerConfig:
+    """A passing reader of the messages after the position `after`. It acknowledges nothing, and is soon forgotten."""
+    return ConsumerConfig(
+        filter_subjects=list(subjects),
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=after + 1,
+        ack_policy=AckPolicy.NONE,
+        mem_storage=True,
+        num_replicas=1,
+        inactive_threshold=READER_FORGOTTEN_SECONDS,
     )
 
 

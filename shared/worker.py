@@ -8,11 +8,12 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import uvicorn
@@ -169,12 +170,20 @@ async def _answer(send: Send, status: int, body: bytes, content_type: str = "app
     await send({"type": "http.response.body", "body": body})
 
 
-def run(service: str, settings: Settings, app: Any, server: type[uvicorn.Server] = uvicorn.Server) -> None:
+def run(
+    service: str,
+    settings: Settings,
+    app: Any,
+    server: type[uvicorn.Server] = uvicorn.Server,
+    http: type[asyncio.Protocol] | Literal["auto"] = "auto",
+) -> None:
     """Serves `app` until SIGTERM or SIGINT."""
+    allow_many_connections()
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=http,
         loop="uvloop" if os.name == "posix" else "asyncio",
         log_config=None,
         access_log=False,
@@ -188,3 +197,9 @@ def run(service: str, settings: Settings, app: Any, server: type[uvicorn.Server]
     set_up_traces(service, settings.otlp_endpoint)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server(config).run()
+
+
+def allow_many_connections() -> None:
+    """As many open files as this user may have: the usual soft limit of 1,024 is fewer than a gateway's clients."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

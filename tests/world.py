@@ -49,9 +49,11 @@ async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 10.0)
 
 
 @asynccontextmanager
-async def serving(app: Any, port: int) -> AsyncIterator[uvicorn.Server]:
+async def serving(
+    app: Any, port: int, http: Any = "auto", leaving: Callable[[], None] = lambda: None
+) -> AsyncIterator[uvicorn.Server]:
     """Runs an ASGI application on a real socket until the block ends; then it drains like a real process."""
-    config = uvicorn.Config(app, port=port, log_config=None, lifespan="on", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(app, port=port, http=http, log_config=None, lifespan="on", timeout_graceful_shutdown=10)
     server = QuietServer(config)
     task = asyncio.create_task(server.serve())
     try:
@@ -63,6 +65,7 @@ async def serving(app: Any, port: int) -> AsyncIterator[uvicorn.Server]:
             await eventually(ready, READY_SECONDS)
         yield server
     finally:
+        leaving()
         server.should_exit = True
         await task
 
@@ -106,9 +109,11 @@ class World:
     async def gateway(self, **changes: Any) -> "Api":
         """With no limit to meet, unless `policies` says otherwise."""
         from services.gateway.app import create_app
+        from services.gateway.protocol import BoundedProtocol
 
         settings = self.settings("gateway_ro", GatewaySettings, **{"policies": AMPLE} | changes)
-        await self.stack.enter_async_context(serving(create_app(settings), settings.port))
+        app = create_app(settings)
+        await self.stack.enter_async_context(serving(app, settings.port, BoundedProtocol, app.runtime.drain))
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30)
         await self.stack.enter_async_context(client)
         return Api(self, client)

@@ -4,6 +4,7 @@ from types import FrameType
 import uvicorn
 
 from services.gateway.app import create_app
+from services.gateway.protocol import BoundedProtocol
 from services.gateway.runtime import SERVICE, Runtime
 from services.gateway.settings import GatewaySettings
 from shared.worker import run
@@ -14,7 +15,7 @@ def draining_server(runtime: Runtime) -> type[uvicorn.Server]:
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            runtime.draining.set()
+            runtime.drain()
             super().handle_exit(sig, frame)
 
     return Server
@@ -23,4 +24,4 @@ def draining_server(runtime: Runtime) -> type[uvicorn.Server]:
 if __name__ == "__main__":
     settings = GatewaySettings.read(os.environ)
     app = create_app(settings)
-    run(SERVICE, settings, app, draining_server(app.runtime))
+    run(SERVICE, settings, app, draining_server(app.runtime), BoundedProtocol)

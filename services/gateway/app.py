@@ -14,7 +14,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 from services.gateway.edge import Edge
 from services.gateway.problems import respond
 from services.gateway.route_names import RouteNames, names_of
-from services.gateway.routes import confidence, fixes, flags, health, knowledge, models, outcomes
+from services.gateway.routes import confidence, events, fixes, flags, health, knowledge, models, outcomes
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
 
@@ -44,6 +44,7 @@ ROUTES = [
     models.retrain,
     models.promote,
     models.get_training_run,
+    events.events,
     flags.list_flags,
     flags.set_flag,
     health.healthz,

@@ -39,11 +39,14 @@ CODES: dict[str, Code] = {
         409, "The collaboration takes no more members or solutions", "Work with those there are."
     ),
     "precondition_failed": Code(412, "It has changed since it was read", "Read it again, then decide again."),
+    "request_timeout": Code(408, "The request did not come in time", "Send it again, faster or in parts."),
     "too_large": Code(413, "The body is too large", "Send less, or split it."),
+    "url_too_long": Code(414, "The URL is too long", "Shorten the query."),
     "unsupported_media_type": Code(415, "The body has a media type that is not read here", "Send `application/json`."),
     "rate_limited": Code(
         429, "Too many requests", "Send it again after `Retry-After` seconds; see docs/rate-limits.md."
     ),
+    "headers_too_large": Code(431, "Too many headers, or too large", "Send fewer and shorter ones."),
     "internal_error": Code(500, "Something failed on our side", "Report `trace_id`: it finds the cause in the logs."),
     "store_unavailable": Code(503, "Postgres is away", "Try again after `Retry-After` seconds.", 2),
     "bus_unavailable": Code(503, "NATS is away; nothing was accepted", "Send it again after `Retry-After` seconds.", 2),
@@ -52,5 +55,8 @@ CODES: dict[str, Code] = {
     ),
     "scoring_unavailable": Code(503, "No scoring worker answers", "Try again after `Retry-After` seconds.", 2),
     "patterns_unavailable": Code(503, "No patterns worker answers", "Try again after `Retry-After` seconds.", 2),
+    "too_many_streams": Code(
+        503, "This gateway has no room for another reader", "Try again after `Retry-After` seconds.", 5
+    ),
     "stopping": Code(503, "This gateway is stopping", "Send it again; another one answers.", 1),
 }

@@ -21,6 +21,7 @@ from services.gateway.metrics import GatewayMetrics
 from services.gateway.policies import read_policies
 from services.gateway.problems import ApiError, bus_unavailable
 from services.gateway.queries import Queries
+from services.gateway.readers import Readers
 from services.gateway.settings import GatewaySettings
 from services.gateway.waiters import Waiters
 from shared.bus import Bus
@@ -63,6 +64,7 @@ class Runtime:
         self.limiter = Limiter(
             settings.redis_url, self.policies, settings.replicas, time.monotonic, self.metrics.decided
         )
+        self.readers = Readers(self.bus, self.registry, self.keys.authenticate)
         self.waiters = Waiters()
         self.draining = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -99,7 +101,17 @@ class Runtime:
         await self.bus.broker.start()
         self._spawn(self.flags.follow())
         self._spawn(self.generations.keep())
+        self._spawn(self._read_events())
         log.info("gateway is ready")
+
+    async def _read_events(self) -> None:
+        """Repeated until NATS answers, which it may stop to do between any two questions."""
+        await until("the streams of events", self.readers.run)
+
+    def drain(self) -> None:
+        """Whoever waits is answered now: what has open connections would keep the process from its end."""
+        self.draining.set()
+        self.readers.let_go("draining")
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -1,0 +1,164 @@
+"""Server-sent events under strain: a thousand clients, clients who do not read, an outage, the end of the process."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from services.gateway.routes import events as route
+from shared.contracts.fixes import FixScored
+from shared.ids import new_id
+from shared.worker import allow_many_connections
+from tests.bus import say
+from tests.outages import Frail
+from tests.servers import free_port
+from tests.sse import listening, reading
+from tests.world import Api, World, eventually
+
+CLIENTS = 1_000
+ENOUGH_SECONDS = 30.0
+
+
+def scored(agent_id: str = "claude") -> FixScored:
+    return FixScored(
+        id=new_id(), agent_id=agent_id, repository="acme/shop", status="scored", scored_at=datetime.now(UTC)
+    )
+
+
+async def metric(api: Api, line: str) -> float:
+    text = (await api.client.get("/metrics")).text
+    return next((float(row.rpartition(" ")[2]) for row in text.splitlines() if row.startswith(line + " ")), 0.0)
+
+
+async def consumers(world: World) -> int:
+    found = 0
+    for stream in ("FIXES", "KNOWLEDGE", "MODELS"):
+        found += len([c for c in await world.nats.jetstream().consumers_info(stream) if not c.config.durable_name])
+    return found
+
+
+async def connected(api: Api, *, buffer: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A bare client, which has heard the first block."""
+    raw = socket.socket()
+    if buffer is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", api.client.base_url.port))
+    reader, writer = await asyncio.open_connection(sock=raw, limit=1 << 16)
+    request = f"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.keys['owner']}\r\n\r\n"
+    writer.write(request.encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    await reader.readuntil(b"\n\n")
+    return reader, writer
+
+
+async def test_a_thousand_clients_hear_an_event_that_the_gateway_heard_once(world: World) -> None:
+    allow_many_connections()
+    api = await reading(await world.gateway())
+    alone = await consumers(world)
+    clients = []
+    for _ in range(CLIENTS // 50):
+        clients += await asyncio.gather(*(connected(api) for _ in range(50)))
+    assert await metric(api, "event_streams") == CLIENTS
+    assert await consumers(world) == alone == 3
+    told = scored()
+    await say(world, told)
+
+    async def hears(reader: asyncio.StreamReader) -> bool:
+        return str(told.id).encode() in await reader.readuntil(b"data: ") + await reader.readuntil(b"\n\n")
+
+    heard = await asyncio.wait_for(asyncio.gather(*(hears(reader) for reader, _ in clients)), ENOUGH_SECONDS)
+    assert all(heard)
+    assert (await api.get("/v1/fixes")).status_code == 200
+    for _, writer in clients:
+        writer.close()
+
+    async def left() -> bool:
+        return await metric(api, "event_streams") == 0
+
+    await eventually(left, ENOUGH_SECONDS)
+
+
+async def all_that_came(reader: asyncio.StreamReader) -> bytes:
+    held = bytearray()
+    with suppress(ConnectionResetError):
+        while part := await reader.read(1 << 16):
+            held += part
+    return bytes(held)
+
+
+async def test_who_does_not_read_is_cut_off_holds_nobody_up_and_resumes_without_a_gap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route, "SEND_SECONDS", 0.5)
+    api = await reading(await world.gateway())
+    # More than the buffers of two sockets hold.
+    told = [scored("a" * 1_000_000) for _ in range(12)]
+    slow, writer = await connected(api, buffer=4096)
+    async with listening(api) as quick:
+        await say(world, *told)
+        assert [event.data["id"] for event in await quick.hear_many(12)] == [str(event.id) for event in told]
+
+    async def cut_off() -> bool:
+        return await metric(api, 'event_streams_ended_total{reason="slow"}') == 1
+
+    await eventually(cut_off)
+    held = await all_that_came(slow)
+    writer.close()
+    assert b"0\r\n\r\n" not in held[-5:], "it looked like a complete answer"
+    whole = [block for block in held.split(b"\n\n")[:-1] if b"data: " in block]
+    assert len(whole) < 12
+    last = whole[-1].split(b"id: ")[1].split(b"\n")[0].decode() if whole else "0.0.0"
+    async with listening(api, last) as again:
+        rest = await again.hear_many(12 - len(whole))
+    assert [event.data["id"] for event in rest] == [str(event.id) for event in told[len(whole) :]]
+
+
+async def test_a_client_stays_while_nats_is_away_and_misses_nothing(frail_world: World, outages: Frail) -> None:
+    api = await reading(await frail_world.gateway())
+    async with listening(api) as listener:
+        before = scored()
+        await say(frail_world, before)
+        assert (await listener.hear()).data["id"] == str(before.id)
+        await outages.stop("nats")
+        await outages.start("nats")
+        after = [scored() for _ in range(5)]
+
+        async def said() -> bool:
+            await say(frail_world, after[0])
+            return True
+
+        await eventually(said)
+        await say(frail_world, *after[1:])
+        assert [e.data["id"] for e in await listener.hear_many(5)] == [str(e.id) for e in after]
+
+
+async def test_sigterm_ends_the_streams_properly_and_does_not_wait_for_the_clients(world: World) -> None:
+    port = free_port()
+    settings = world.settings("gateway_ro")
+    urls = {f"PRECEDENT_{name.upper()}": getattr(settings, name) for name in ("nats_url", "redis_url", "database_url")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.gateway",
+        env=os.environ | urls | {"PRECEDENT_PORT": str(port), "PRECEDENT_DRAIN_SECONDS": "300"},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30))
+            api = Api(world, client)
+            await eventually(lambda: reading(api), ENOUGH_SECONDS)
+            listeners = [await stack.enter_async_context(listening(api)) for _ in range(5)]
+            process.send_signal(signal.SIGTERM)
+            assert all([await listener.ended() for listener in listeners])
+        await asyncio.wait_for(process.wait(), ENOUGH_SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
