@@ -1,7 +1,8 @@
 """The connection pool. It connects when first used, so a process can start while Postgres is away."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -30,6 +31,10 @@ async def _speak_json(connection: Any) -> None:
     )
 
 
+async def _keep_as_is(_: Any) -> None:
+    """No statement of ours leaves anything behind in its session, so a released connection needs no round trip."""
+
+
 def storable(text: str) -> str:
     """`text` without what Postgres cannot hold."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
@@ -44,6 +49,11 @@ class Database:
         self._ping: asyncio.Task[bool] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._away = False
+        self._options: dict[str, Any] = {
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": settings.statement_timeout_seconds,
+            "server_settings": {"application_name": f"precedent-{service}"},
+        }
         self.pool: asyncpg.Pool
 
     async def open(self) -> None:
@@ -51,10 +61,9 @@ class Database:
             self._settings.database_url,
             min_size=0,
             max_size=self._settings.pool_size,
-            timeout=CONNECT_SECONDS,
-            command_timeout=self._settings.statement_timeout_seconds,
             init=_speak_json,
-            server_settings={"application_name": f"precedent-{self._service}"},
+            reset=_keep_as_is,
+            **self._options,
         )
 
     async def close(self) -> None:
@@ -64,6 +73,17 @@ class Database:
             await asyncio.wait_for(self.pool.close(), PING_SECONDS)
         except (TimeoutError, asyncpg.InterfaceError):
             self.pool.terminate()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection outside the pool, for what a session holds, such as an advisory lock; it ends with the block."""
+        connection = await asyncpg.connect(self._settings.database_url, **self._options)
+        try:
+            await _speak_json(connection)
+            yield connection
+        finally:
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=PING_SECONDS)
 
     @property
     def away(self) -> bool:

@@ -34,9 +34,11 @@ class Lane:
         """Runs until cancelled: waits for its turn, works while it has it."""
         while True:
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                async with self._database.pool.acquire() as connection:
-                    if await connection.fetchval("select pg_try_advisory_lock($1)", self._key):
-                        await self._work(connection)
+                async with self._database.session() as connection:
+                    while True:
+                        if await connection.fetchval("select pg_try_advisory_lock($1)", self._key):
+                            await self._work(connection)
+                        await asyncio.sleep(TURN_SECONDS)
             await asyncio.sleep(TURN_SECONDS)
 
     async def _work(self, connection: Connection) -> None:

@@ -42,6 +42,13 @@ async def put(connection: Connection, schema: str, envelopes: Sequence[Envelope]
     await connection.execute(
         f"insert into {schema}.outbox (event_id, subject, headers, payload) "
         "select * from unnest($1::uuid[], $2::text[], $3::jsonb[], $4::bytea[]) on conflict do nothing",
+        *columns(envelopes),
+    )
+
+
+def columns(envelopes: Sequence[Envelope]) -> tuple[list[UUID], list[str], list[dict[str, str]], list[bytes]]:
+    """event_id, subject, headers and payload of all, as a statement's arguments."""
+    return (
         [e.event_id for e in envelopes],
         [e.subject for e in envelopes],
         [e.headers for e in envelopes],

@@ -1,5 +1,6 @@
 """Everything scoring hears and says on the bus."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from services.scoring.domain import LOW_EVIDENCE, Change, Thresholds, change_of, decide, evidence_of, vector_of
-from services.scoring.history import Event, histories
+from services.scoring.history import Event, Key, histories
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model import Model, Slot, explain_formula
 from services.scoring.outcomes import Judgement, Report
@@ -33,7 +34,7 @@ from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery, event_id_of, subject_of
 from shared.errors import PermanentError
-from shared.features.history import History
+from shared.features.history import History, Past
 from shared.features.vector import FEATURE_SET
 from shared.grouping import Grouper
 from shared.ids import derived_id
@@ -124,23 +125,27 @@ class Handlers:
     async def score_group(self, heard: Sequence[Heard]) -> Sequence[None]:
         """In time order, so that each fix knows the ones of the same group that came before it."""
         group = sorted(heard, key=lambda h: (h.change.as_of, h.fix.id))
-        known = await self.store.known([h.fix.id for h in group])
-        new = list({h.fix.id: h for h in group if h.fix.id not in known}.values())
-        scored = await self._score(new)
-        reports = [(h.event_id, report) for h in group if (report := imported_outcome(h.fix, self.now()))]
-        events = {h.fix.id: h.event for h in new}
-        announce = partial(self.announce, {h.fix.id: h.trace for h in group})
-        envelopes = await self.store.record(scored, events, reports, [h.event_id for h in group], announce)
-        await self.outbox.publish(envelopes)
+        known, pasts = await asyncio.gather(
+            self.store.known([h.fix.id for h in group]), self.store.pasts([h.event for h in group])
+        )
+        new = {h.fix.id: (h, past) for h, past in zip(group, pasts, strict=True) if h.fix.id not in known}
+        scored = self._score(list(new.values()))
+        traces = {h.fix.id: h.trace for h in group}
+        said = [self.bus.seal(scored_event(s), traces[s.fix.id]) for s in scored]
+        events = {fix_id: h.event for fix_id, (h, _) in new.items()}
+        reports = [report for h in group if (report := imported_outcome(h.fix, self.now()))]
+        announce = partial(self.announce, traces)
+        written, decided = await self.store.record(scored, events, said, [h.event_id for h in group], reports, announce)
+        await self.outbox.publish([e for e, s in zip(said, scored, strict=True) if s.fix.id in written] + decided)
         for item in scored:
-            self.metrics.scored(item)
+            if item.fix.id in written:
+                self.metrics.scored(item)
         return [None] * len(heard)
 
-    async def _score(self, heard: Sequence[Heard]) -> list[Scored]:
-        if not heard:
-            return []
-        known = histories([h.event for h in heard], await self.store.pasts([h.event for h in heard]))
-        answers = self.answers([h.change for h in heard], known)
+    def _score(self, heard: Sequence[tuple[Heard, Mapping[Key, Past]]]) -> list[Scored]:
+        """Of each fix, with the stored past of its keys."""
+        known = histories([h.event for h, _ in heard], [past for _, past in heard])
+        answers = self.answers([h.change for h, _ in heard], known)
         return [
             Scored(
                 fix=h.fix,
@@ -158,7 +163,7 @@ class Handlers:
                 low_evidence=a.low_evidence,
                 decision=a.decision,
             )
-            for h, (a, vector) in zip(heard, answers, strict=True)
+            for (h, _), (a, vector) in zip(heard, answers, strict=True)
         ]
 
     def answers(
@@ -200,13 +205,10 @@ class Handlers:
         await self.store.categorize(heard)
         return [None] * len(heard)
 
-    def announce(
-        self, traces: Mapping[UUID, dict[str, str]], scored: Sequence[Scored], judged: Sequence[Judgement]
-    ) -> list[Envelope]:
-        """What is said of a group: each new score, and each outcome that was decided on. `traces` are by fix."""
-        said = [self.bus.seal(scored_event(s), traces.get(s.fix.id)) for s in scored]
+    def announce(self, traces: Mapping[UUID, dict[str, str]], judged: Sequence[Judgement]) -> list[Envelope]:
+        """What is said of each outcome that was decided on. `traces` are by fix."""
         decided = [j for j in judged if j.state != "pending"]
-        return said + [self.bus.seal(recorded_event(j), traces.get(j.report.fix_id)) for j in decided]
+        return [self.bus.seal(recorded_event(j), traces.get(j.report.fix_id)) for j in decided]
 
     async def confidence(self, message: Msg) -> bytes:
         """A list of candidates in, a list of replies out, in order."""

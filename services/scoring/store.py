@@ -1,6 +1,6 @@
 """All of scoring's SQL. The only writer of the schema `scoring`; reads the registry in `trainer`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import Decision, FixCategorized, FixSubmitted, Source
 from shared.database import Connection, Database, storable
 from shared.features.history import Past
-from shared.outbox import put, take
+from shared.outbox import columns, put, take
 
 SCHEMA = "scoring"
 PENDING_HOURS = 24
@@ -50,25 +50,75 @@ from want w cross join lateral (
 where b.last_at is not null
 """
 
-# A stub (category or rejection known first) is completed; a fix that was scored already is left as it is.
+# One statement, so one round trip and one transaction: inbox, fixes, history and outbox, of those messages only that
+# are new. A stub (category or rejection known first) is completed; a fix that was scored already is left as it is.
+# Everybody locks history in one order: repositories, authors, files (Postgres runs the last insert first), each by key.
 RECORD = """
-insert into scoring.agent_auto_fixes as f (
-  id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
-  submitted_at, diff, paths, scored_at, confidence, source, degraded, model_version, evidence, low_evidence,
-  decision, features, feature_set, as_of, status)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-  $24, $25, $26, 'scored')
-on conflict (id) do update set
-  principal = excluded.principal, agent_id = excluded.agent_id, repository = excluded.repository,
-  external_id = excluded.external_id, author = excluded.author, title = excluded.title, fix_type = excluded.fix_type,
-  domains = excluded.domains, learning_ids = excluded.learning_ids, signals = excluded.signals,
-  imported = excluded.imported, submitted_at = excluded.submitted_at, diff = excluded.diff, paths = excluded.paths,
-  scored_at = excluded.scored_at, confidence = excluded.confidence, source = excluded.source,
-  degraded = excluded.degraded, model_version = excluded.model_version, evidence = excluded.evidence,
-  low_evidence = excluded.low_evidence, decision = excluded.decision, features = excluded.features,
-  feature_set = excluded.feature_set, as_of = excluded.as_of, status = 'scored', status_reason = null
-where f.scored_at is null
-returning id
+with fresh as (
+  insert into scoring.inbox (event_id) select e from unnest($1::uuid[]) as e order by e
+  on conflict do nothing returning event_id
+), given as (
+  select * from jsonb_to_recordset($2::jsonb) as g(
+    event_id uuid, id uuid, principal text, agent_id text, repository text, external_id text, author text, title text,
+    fix_type text, domains text[], learning_ids uuid[], signals jsonb, imported boolean, submitted_at timestamptz,
+    diff text, paths text[], scored_at timestamptz, confidence float8, source text, degraded boolean,
+    model_version text, evidence integer, low_evidence boolean, decision text, features text, feature_set text,
+    as_of timestamptz)
+), new as (
+  insert into scoring.agent_auto_fixes as f (
+    id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
+    submitted_at, diff, paths, scored_at, confidence, source, degraded, model_version, evidence, low_evidence,
+    decision, features, feature_set, as_of, status)
+  select
+    id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
+    submitted_at, diff, paths, scored_at, confidence, source, degraded, model_version, evidence, low_evidence,
+    decision, features::float8[], feature_set, as_of, 'scored'
+  from given join fresh using (event_id) order by id
+  on conflict (id) do update set
+    principal = excluded.principal, agent_id = excluded.agent_id, repository = excluded.repository,
+    external_id = excluded.external_id, author = excluded.author, title = excluded.title,
+    fix_type = excluded.fix_type, domains = excluded.domains, learning_ids = excluded.learning_ids,
+    signals = excluded.signals, imported = excluded.imported, submitted_at = excluded.submitted_at,
+    diff = excluded.diff, paths = excluded.paths, scored_at = excluded.scored_at, confidence = excluded.confidence,
+    source = excluded.source, degraded = excluded.degraded, model_version = excluded.model_version,
+    evidence = excluded.evidence, low_evidence = excluded.low_evidence, decision = excluded.decision,
+    features = excluded.features, feature_set = excluded.feature_set, as_of = excluded.as_of,
+    status = 'scored', status_reason = null
+  where f.scored_at is null
+  returning id, repository, as_of
+), grown as (
+  select n.repository, k.scope, k.name, (n.as_of at time zone 'utc')::date as day, count(*)::integer as changes,
+    max(n.as_of) as last_change_at
+  from unnest($3::uuid[], $4::text[], $5::text[]) as k(fix_id, scope, name) join new n on n.id = k.fix_id
+  group by 1, 2, 3, 4
+), files as (
+  insert into scoring.file_history as h (repository, path, day, changes, last_change_at)
+  select repository, name, day, changes, last_change_at from grown where scope = 'file'
+  order by repository collate "C", name collate "C", day
+  on conflict (repository, path, day) do update set changes = h.changes + excluded.changes,
+    last_change_at = greatest(h.last_change_at, excluded.last_change_at)
+), people as (
+  insert into scoring.author_history as h (repository, role, actor, day, changes, last_change_at)
+  select repository, scope, name, day, changes, last_change_at from grown where scope in ('author', 'agent')
+  order by scope desc, repository collate "C", name collate "C", day
+  on conflict (repository, role, actor, day) do update set changes = h.changes + excluded.changes,
+    last_change_at = greatest(h.last_change_at, excluded.last_change_at)
+), repositories as (
+  insert into scoring.repository_history as h (repository, day, changes, last_change_at)
+  select repository, day, changes, last_change_at from grown where scope = 'repository'
+  order by repository collate "C", day
+  on conflict (repository, day) do update set changes = h.changes + excluded.changes,
+    last_change_at = greatest(h.last_change_at, excluded.last_change_at)
+), said as (
+  insert into scoring.outbox (event_id, subject, headers, payload)
+  select e.event_id, e.subject, e.headers, e.payload
+  from unnest($6::uuid[], $7::uuid[], $8::text[], $9::jsonb[], $10::bytea[])
+    as e(fix_id, event_id, subject, headers, payload)
+  join new n on n.id = e.fix_id
+  on conflict do nothing
+)
+select n.id, exists (select from scoring.fix_outcomes o where o.fix_id = n.id and o.state = 'pending') as waited_for
+from new n
 """
 
 REJECT = """
@@ -83,8 +133,15 @@ returning id
 """
 
 CATEGORIZE = """
+with fresh as (
+  insert into scoring.inbox (event_id) select distinct e from unnest($1::uuid[]) as e order by e
+  on conflict do nothing returning event_id
+)
 insert into scoring.agent_auto_fixes as f (id, category, category_confidence, pattern_id, categorized_revision)
-values ($1, $2, $3, $4, $5)
+select distinct on (c.id) c.id, c.category, c.category_confidence, c.pattern_id, c.revision
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::float8[], $5::uuid[], $6::integer[])
+  as c(event_id, id, category, category_confidence, pattern_id, revision)
+join fresh using (event_id) order by c.id, c.revision desc
 on conflict (id) do update set category = excluded.category, category_confidence = excluded.category_confidence,
   pattern_id = excluded.pattern_id, categorized_revision = excluded.categorized_revision
 where f.categorized_revision is null or f.categorized_revision < excluded.categorized_revision
@@ -126,6 +183,8 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict (outcome_id) do update set state = excluded.state, refused_reason = excluded.refused_reason
 where o.state = 'pending'
 """
+CATEGORIZED = ("id", "category", "category_confidence", "pattern_id", "revision")
+
 # Cleared before it is set: at no moment has a fix two effective outcomes.
 CLEAR_EFFECTIVE = "update scoring.fix_outcomes set effective = false where fix_id = any($1::uuid[]) and effective"
 SET_EFFECTIVE = "update scoring.fix_outcomes set effective = true where outcome_id = any($1::uuid[])"
@@ -149,6 +208,13 @@ where m.kind = $1 and m.status = 'champion' order by p.id desc limit 1
 """
 
 
+# What of a submission is stored as it came.
+FIX_COLUMNS = (
+    "id", "principal", "agent_id", "repository", "external_id", "author", "title", "fix_type", "domains",
+    "learning_ids", "signals", "submitted_at", "diff",
+)  # fmt: skip
+
+
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """One row of `agent_auto_fixes` as it is first written."""
 
@@ -167,18 +233,18 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     feature_set: str
     as_of: datetime
 
-    def row(self) -> tuple[object, ...]:
-        fix = self.fix
-        signals = None if fix.signals is None else msgspec.to_builtins(fix.signals)
-        return (
-            fix.id, fix.principal, fix.agent_id, fix.repository, fix.external_id, fix.author, fix.title, fix.fix_type,
-            fix.domains, fix.learning_ids, signals, fix.outcome is not None, fix.submitted_at, fix.diff, self.paths,
-            self.scored_at, self.confidence, self.source, self.degraded, self.model_version, self.evidence,
-            self.low_evidence, self.decision, self.features, self.feature_set, self.as_of,
-        )  # fmt: skip
+    def row(self) -> dict[str, object]:
+        """As `RECORD` reads it."""
+        fix, row = self.fix, msgspec.structs.asdict(self)
+        del row["fix"]
+        for name in FIX_COLUMNS:
+            row[name] = getattr(fix, name)
+        # As text, for JSON has no NaN.
+        features = "{" + ",".join(map(repr, self.features)) + "}"
+        return row | {"features": features, "imported": fix.outcome is not None}
 
 
-Announce = Callable[[Sequence[Scored], Sequence[Judgement]], list[Envelope]]
+Announce = Callable[[Sequence[Judgement]], list[Envelope]]
 
 
 class Store:
@@ -210,28 +276,35 @@ class Store:
         return {row["id"] for row in await self._pool.fetch(KNOWN, ids)}
 
     async def record(
-        self, scored: Sequence[Scored], events: Mapping[UUID, Event], reports: Sequence[tuple[UUID, Report]],
-        event_ids: Sequence[UUID], announce: Announce,
-    ) -> list[Envelope]:  # fmt: skip
-        """Stores the group, its history and the outcomes that came or waited for it; returns what to publish.
+        self, scored: Sequence[Scored], events: Mapping[UUID, Event], said: Sequence[Envelope],
+        event_ids: Sequence[UUID], reports: Sequence[Report], announce: Announce,
+    ) -> tuple[set[UUID], list[Envelope]]:  # fmt: skip
+        """Stores a group, what is said of each of it, its history, and the outcomes that came with it or waited for it.
 
-        `event_ids` are all the messages of the group; `reports` are the outcomes that imports brought, each with
-        the id of its message.
+        `said[i]` announces `scored[i]`; `event_ids` are all the messages of the group. Returns the fixes that are new,
+        and what follows of the outcomes. A report that was judged before is left as it is.
         """
-        async with self._pool.acquire() as connection, connection.transaction():
-            fresh = await take(connection, SCHEMA, event_ids)
-            # By id, as every other statement locks them: two groups never wait for each other.
-            rows = sorted((s for s in scored if s.event_id in fresh), key=lambda s: s.fix.id)
-            new = {row["id"] for row in await connection.fetchmany(RECORD, [s.row() for s in rows])}
-            buckets = Buckets()
-            for item in rows:
-                if item.fix.id in new:
-                    buckets.changed(events[item.fix.id].keys, item.as_of)
-            heard = [report for event_id, report in reports if event_id in fresh]
-            judged = await self._judge(connection, heard, waited_for=new, buckets=buckets)
-            await _add(connection, buckets)
-            envelopes = announce([s for s in rows if s.fix.id in new], judged)
-            await put(connection, SCHEMA, envelopes)
+        async with self._pool.acquire() as connection:
+            if not reports:
+                new = await _record(connection, scored, events, said, event_ids)
+            else:
+                async with connection.transaction():
+                    new = await _record(connection, scored, events, said, event_ids)
+                    return set(new), await self._settle(connection, reports, _waited_for(new), announce)
+            # Seldom. What a crash leaves here is found by `report_missed`.
+            if waited_for := _waited_for(new):
+                async with connection.transaction():
+                    return set(new), await self._settle(connection, [], waited_for, announce)
+        return set(new), []
+
+    async def _settle(
+        self, connection: Connection, reports: Sequence[Report], waited_for: Set[UUID], announce: Announce
+    ) -> list[Envelope]:
+        buckets = Buckets()
+        judged = await self._judge(connection, reports, waited_for=waited_for, buckets=buckets)
+        await _add(connection, buckets)
+        envelopes = announce(judged)
+        await put(connection, SCHEMA, envelopes)
         return envelopes
 
     async def report(self, reports: Sequence[Report], event_ids: Sequence[UUID], announce: Announce) -> list[Envelope]:
@@ -239,26 +312,16 @@ class Store:
         async with self._pool.acquire() as connection, connection.transaction():
             fresh = await take(connection, SCHEMA, event_ids)
             heard = [r for r, event_id in zip(reports, event_ids, strict=True) if event_id in fresh]
-            buckets = Buckets()
-            judged = await self._judge(connection, heard, waited_for=set(), buckets=buckets)
-            await _add(connection, buckets)
-            envelopes = announce([], judged)
-            await put(connection, SCHEMA, envelopes)
-        return envelopes
+            return await self._settle(connection, heard, set(), announce)
 
     async def report_missed(self, announce: Announce) -> list[Envelope]:
         """Applies the outcomes that wait for a fix which is here."""
         async with self._pool.acquire() as connection, connection.transaction():
             missed = {row["fix_id"] for row in await connection.fetch(MISSED)}
-            buckets = Buckets()
-            judged = await self._judge(connection, [], waited_for=missed, buckets=buckets)
-            await _add(connection, buckets)
-            envelopes = announce([], judged)
-            await put(connection, SCHEMA, envelopes)
-        return envelopes
+            return await self._settle(connection, [], missed, announce)
 
     async def _judge(
-        self, connection: Connection, reports: Sequence[Report], *, waited_for: set[UUID], buckets: Buckets
+        self, connection: Connection, reports: Sequence[Report], *, waited_for: Set[UUID], buckets: Buckets
     ) -> list[Judgement]:
         ids = sorted({r.fix_id for r in reports} | waited_for)
         if not ids:
@@ -284,11 +347,11 @@ class Store:
 
     async def categorize(self, events: Sequence[tuple[UUID, FixCategorized]]) -> None:
         """Keeps beside each fix what patterns said of it; `events` come with the ids of their messages."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            fresh = await take(connection, SCHEMA, [event_id for event_id, _ in events])
-            heard = sorted((e for event_id, e in events if event_id in fresh), key=lambda e: (e.id, e.revision))
-            rows = [(e.id, e.category, e.category_confidence, e.pattern_id, e.revision) for e in heard]
-            await connection.executemany(CATEGORIZE, rows)
+        await self._pool.execute(
+            CATEGORIZE,
+            [event_id for event_id, _ in events],
+            *([getattr(event, name) for _, event in events] for name in CATEGORIZED),
+        )
 
     async def reject(
         self, fix_id: UUID, fix: FixSubmitted | None, reason: str, envelopes: Sequence[Envelope]
@@ -311,7 +374,7 @@ class Store:
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(OVERDUE, PENDING_HOURS, reason)
             judged = [Judgement(report=Report(**dict(r)), subject=None, refused_reason=reason) for r in rows]
-            envelopes = announce([], judged)
+            envelopes = announce(judged)
             await put(connection, SCHEMA, envelopes)
         return envelopes
 
@@ -322,6 +385,29 @@ class Store:
     async def champion(self, kind: str) -> asyncpg.Record | None:
         """promotion_id, version, kind, sha256, previous of the model that should answer now."""
         return await self._pool.fetchrow(CHAMPION, kind)
+
+
+async def _record(
+    connection: Connection, scored: Sequence[Scored], events: Mapping[UUID, Event], said: Sequence[Envelope],
+    event_ids: Sequence[UUID],
+) -> dict[UUID, bool]:  # fmt: skip
+    """The fixes that are new, and whether outcomes wait for them."""
+    keys = [(s.fix.id, key) for s in scored for key in events[s.fix.id].keys]
+    rows = await connection.fetch(
+        RECORD,
+        sorted(set(event_ids)),
+        [s.row() for s in scored],
+        [fix_id for fix_id, _ in keys],
+        [key.scope for _, key in keys],
+        [key.name for _, key in keys],
+        [s.fix.id for s in scored],
+        *columns(said),
+    )
+    return {row["id"]: row["waited_for"] for row in rows}
+
+
+def _waited_for(new: Mapping[UUID, bool]) -> set[UUID]:
+    return {fix_id for fix_id, waited_for in new.items() if waited_for}
 
 
 def _subject(row: asyncpg.Record) -> Subject:

@@ -59,7 +59,7 @@ class Store:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """One connection for as long as a run takes: `try_fit_lock` lives on it."""
-        async with self._database.pool.acquire() as connection:
+        async with self._database.session() as connection:
             yield connection
 
     async def calibration_errors(self) -> list[tuple[str, float]]:
@@ -85,7 +85,7 @@ async def champion(connection: Connection, kind: ModelKind) -> Record | None:
 
 
 async def try_fit_lock(connection: Connection, kind: ModelKind) -> bool:
-    """One fit of a kind at a time, in all replicas; held until `connection` goes back to the pool or dies."""
+    """One fit of a kind at a time, in all replicas; held as long as `connection` lives."""
     query = "select pg_try_advisory_lock($1, hashtext($2))"
     return bool(await connection.fetchval(query, LOCK_FIT, kind))
 
