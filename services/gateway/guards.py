@@ -17,7 +17,8 @@ class Requires:
 
     scope: Scope
 
-    def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    # Async although it awaits nothing: a plain function would take a trip through a thread on every request.
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         if self.scope not in caller(connection).scopes:
             raise ApiError(403, "forbidden", f"this key lacks the scope {self.scope!r}")
 

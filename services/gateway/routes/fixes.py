@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -66,38 +67,41 @@ async def submit_fix(
 
 async def seen_before(runtime: NamedDependency[Runtime], identity: UUID) -> Fix | Accepted | None:
     """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
+    found, accepted = await asyncio.gather(stored(runtime, identity), runtime.markers.has(MARKER, identity))
+    if found is not None:
+        return found if found.status != "rejected" else None
+    return Accepted(id=identity, status="accepted") if accepted else None
+
+
+async def stored(runtime: Runtime, identity: UUID) -> Fix | None:
+    """None as well when Postgres is away."""
     try:
-        found = await runtime.queries.fix(identity)
+        return await runtime.queries.fix(identity)
     except ApiError:
-        found = None
-    if found is not None and found.status != "rejected":
-        return found
-    if found is None and await runtime.markers.has(MARKER, identity):
-        return Accepted(id=identity, status="accepted")
-    return None
+        return None
 
 
 async def hand_in(runtime: NamedDependency[Runtime], event: FixSubmitted, seconds: int) -> Response[Fix | Accepted]:
     with runtime.waiters.wait_for(event.id) as waiter:
         await runtime.publish(event)
-        await runtime.markers.set(MARKER, event.id)
-        if not seconds:
-            return answered(Accepted(id=event.id, status="accepted"), 202)
-        waiting = [asyncio.ensure_future(waiter.done.wait()), asyncio.ensure_future(runtime.draining.wait())]
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-    return await outcome_of(runtime, event.id)
-
-
-async def outcome_of(runtime: NamedDependency[Runtime], identity: UUID) -> Response[Fix | Accepted]:
-    try:
-        fix = await runtime.queries.fix(identity)
-    except ApiError:
-        fix = None
+        marked = asyncio.ensure_future(runtime.markers.set(MARKER, event.id))
+        if seconds:
+            await first_of([waiter.done.wait(), runtime.draining.wait()], seconds)
+        await marked
+    if not seconds:
+        return answered(Accepted(id=event.id, status="accepted"), 202)
+    fix = await stored(runtime, event.id)
     if fix is not None and finished(fix):
         return answered(fix, 201)
-    return answered(Accepted(id=identity, status=fix.status if fix else "accepted"), 202)
+    return answered(Accepted(id=event.id, status=fix.status if fix else "accepted"), 202)
+
+
+async def first_of(awaited: Sequence[Coroutine[Any, Any, Any]], seconds: float) -> None:
+    """Returns when one is done, or the time is over."""
+    waiting = [asyncio.ensure_future(one) for one in awaited]
+    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 def answered(body: Fix | Accepted, status: int) -> Response[Fix | Accepted]:
