@@ -1,6 +1,5 @@
 """Everything scoring hears and says on the bus."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -125,9 +124,7 @@ class Handlers:
     async def score_group(self, heard: Sequence[Heard]) -> Sequence[None]:
         """In time order, so that each fix knows the ones of the same group that came before it."""
         group = sorted(heard, key=lambda h: (h.change.as_of, h.fix.id))
-        known, pasts = await asyncio.gather(
-            self.store.known([h.fix.id for h in group]), self.store.pasts([h.event for h in group])
-        )
+        pasts, known = await self.store.pasts([h.event for h in group], [h.fix.id for h in group])
         new = {h.fix.id: (h, past) for h, past in zip(group, pasts, strict=True) if h.fix.id not in known}
         scored = self._score(list(new.values()))
         traces = {h.fix.id: h.trace for h in group}
@@ -231,7 +228,7 @@ class Handlers:
     async def _known(self, changes: Sequence[Change]) -> Sequence[History | None]:
         """Each candidate on its own: candidates are not each other's past."""
         try:
-            stored = await self.store.pasts([change.event() for change in changes])
+            stored, _ = await self.store.pasts([change.event() for change in changes])
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("answering without history: %s", error)
             return [None] * len(changes)

@@ -20,7 +20,8 @@ SCHEMA = "scoring"
 PENDING_HOURS = 24
 
 # One indexed statement for a whole group: every key's buckets up to the as-of time. A bucket that also holds
-# something later is left out whole, so the past never contains the future.
+# something later is left out whole, so the past never contains the future. Rows without `i` name the fixes that were
+# scored before.
 PAST = """
 with want as (
   select * from unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
@@ -48,6 +49,9 @@ from want w cross join lateral (
   where h.day <= (w.as_of at time zone 'utc')::date
 ) b
 where b.last_at is not null
+union all
+select null, null, f.id::text, null, null, null, null, null from scoring.agent_auto_fixes f
+where f.id = any($6::uuid[]) and f.scored_at is not null
 """
 
 # One statement, so one round trip and one transaction: inbox, fixes, history and outbox, of those messages only that
@@ -199,7 +203,6 @@ MISSED = """
 select distinct o.fix_id from scoring.fix_outcomes o join scoring.agent_auto_fixes f on f.id = o.fix_id
 where o.state = 'pending' and f.scored_at is not null limit 500
 """
-KNOWN = "select id from scoring.agent_auto_fixes where id = any($1::uuid[]) and scored_at is not null"
 THRESHOLDS = "select repository, auto_merge, block from scoring.thresholds"
 CHAMPION = """
 select p.id as promotion_id, m.version, m.kind, m.sha256, p.previous
@@ -255,8 +258,8 @@ class Store:
     def _pool(self) -> asyncpg.Pool:
         return self._database.pool
 
-    async def pasts(self, events: Sequence[Event]) -> list[dict[Key, Past]]:
-        """The stored past of each event's keys as of its time; keys without one are absent."""
+    async def pasts(self, events: Sequence[Event], ids: Sequence[UUID] = ()) -> tuple[list[dict[Key, Past]], set[UUID]]:
+        """The stored past of each event's keys as of its time (keys without one: absent); which `ids` are scored already."""
         wanted = [(i, e.as_of, key) for i, e in enumerate(events) for key in e.keys]
         rows = await self._pool.fetch(
             PAST,
@@ -265,15 +268,16 @@ class Store:
             [key.repository for _, _, key in wanted],
             [key.scope for _, _, key in wanted],
             [key.name for _, _, key in wanted],
+            ids,
         )
         found: list[dict[Key, Past]] = [{} for _ in events]
+        scored = set()
         for i, scope, name, *past in rows:
-            found[i][Key(events[i].keys[0].repository, scope, name)] = Past(*past)
-        return found
-
-    async def known(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Which of the fixes were scored before."""
-        return {row["id"] for row in await self._pool.fetch(KNOWN, ids)}
+            if i is None:
+                scored.add(UUID(name))
+            else:
+                found[i][Key(events[i].keys[0].repository, scope, name)] = Past(*past)
+        return found, scored
 
     async def record(
         self, scored: Sequence[Scored], events: Mapping[UUID, Event], said: Sequence[Envelope],
