@@ -259,7 +259,7 @@ class Store:
         return self._database.pool
 
     async def pasts(self, events: Sequence[Event], ids: Sequence[UUID] = ()) -> tuple[list[dict[Key, Past]], set[UUID]]:
-        """The stored past of each event's keys as of its time (keys without one: absent); which `ids` are scored already."""
+        """Each event's keys' past as of its time (a key without one is absent); which `ids` are scored already."""
         wanted = [(i, e.as_of, key) for i, e in enumerate(events) for key in e.keys]
         rows = await self._pool.fetch(
             PAST,
