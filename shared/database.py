@@ -1,7 +1,7 @@
 """The connection pool. It connects when first used, so a process can start while Postgres is away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -41,9 +41,9 @@ def storable(text: str) -> str:
 
 
 class Database:
-    """`pool` for work, `alive()` to tell an outage from an error of ours."""
+    """`pool` for work, `alive()` to tell an outage from an error of ours. `speak` teaches connections further types."""
 
-    def __init__(self, settings: Settings, service: str) -> None:
+    def __init__(self, settings: Settings, service: str, speak: Callable[[Any], Awaitable[None]] | None = None) -> None:
         self._settings = settings
         self._service = service
         self._ping: asyncio.Task[bool] | None = None
@@ -54,6 +54,7 @@ class Database:
             "command_timeout": settings.statement_timeout_seconds,
             "server_settings": {"application_name": f"precedent-{service}"},
         }
+        self._speak = speak
         self.pool: asyncpg.Pool
 
     async def open(self) -> None:
@@ -61,10 +62,15 @@ class Database:
             self._settings.database_url,
             min_size=0,
             max_size=self._settings.pool_size,
-            init=_speak_json,
+            init=self._prepare,
             reset=_keep_as_is,
             **self._options,
         )
+
+    async def _prepare(self, connection: Any) -> None:
+        await _speak_json(connection)
+        if self._speak is not None:
+            await self._speak(connection)
 
     async def close(self) -> None:
         if self._watching is not None:
@@ -79,7 +85,7 @@ class Database:
         """A connection outside the pool, for what a session holds, such as an advisory lock; it ends with the block."""
         connection = await asyncpg.connect(self._settings.database_url, **self._options)
         try:
-            await _speak_json(connection)
+            await self._prepare(connection)
             yield connection
         finally:
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):

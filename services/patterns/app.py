@@ -8,6 +8,7 @@ from services.patterns.learnings import Learnings
 from services.patterns.learnings_store import LearningStore
 from services.patterns.metrics import PatternsMetrics
 from services.patterns.store import SCHEMA, Store
+from services.patterns.vectors import speak_vectors
 from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
@@ -23,7 +24,7 @@ SERVICE = "patterns"
 def create_app(settings: Settings) -> Worker:
     registry = new_registry()
     bus_metrics = BusMetrics(registry)
-    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
+    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE, speak_vectors)
     outbox = Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
     metrics = PatternsMetrics(registry)
     learnings = Learnings(LearningStore(database), outbox, bus)

@@ -5,7 +5,7 @@ from collections import Counter
 import msgspec
 
 from services.patterns.categories import Categorization, categorize_words
-from services.patterns.embedding import Embedding, embed_read, path_terms
+from services.patterns.embedding import Embedding, place_of
 from services.patterns.tokens import read_words
 from shared.diffs import Diff
 from shared.files import language
@@ -23,7 +23,7 @@ def examine(diff: Diff, title: str | None) -> Examination:
     words = read_words(diff, title)
     return Examination(
         categorization=categorize_words(diff, words),
-        embedding=Embedding(text=embed_read(words), paths=path_terms(diff)),
+        embedding=place_of(diff, words),
         languages=languages(diff),
     )
 

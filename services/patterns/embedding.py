@@ -5,7 +5,8 @@ The two are compared apart and then fused: hashing paths and words into one smal
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 from zlib import crc32
 
 import msgspec
@@ -32,14 +33,25 @@ Vector = NDArray[np.float32]
 
 
 class Embedding(msgspec.Struct, frozen=True):
-    """`text` (256,), of unit length or all zero when there are no words; `paths` of unit length or empty."""
+    """`text` (256,), of unit length or all zero when there are no words; `paths` of unit length or empty.
+
+    `place` is a hash of the set of changed files, null when there are none.
+    """
 
     text: Vector
     paths: dict[str, float]
+    place: int | None = None
+
+
+NOWHERE = Embedding(text=np.zeros(DIMENSIONS, np.float32), paths={})
 
 
 def embed(diff: Diff, title: str | None) -> Embedding:
-    return Embedding(embed_text(diff, title), path_terms(diff))
+    return place_of(diff, read_words(diff, title))
+
+
+def place_of(diff: Diff, words: Words) -> Embedding:
+    return Embedding(text=embed_read(words), paths=path_terms(diff), place=file_set(diff))
 
 
 def embed_text(diff: Diff, title: str | None) -> Vector:
@@ -69,6 +81,12 @@ def path_terms(diff: Diff) -> dict[str, float]:
     return {term: weight / length for term, weight in kept.items()}
 
 
+def file_set(diff: Diff) -> int | None:
+    """64 signed bits, the same for changes of the same files; null when there are none."""
+    files = "\n".join(sorted({file.path for file in diff.files}))
+    return int.from_bytes(blake2b(files.encode(), digest_size=8).digest(), "big", signed=True) if files else None
+
+
 def _tree(path: str) -> Iterator[tuple[str, float]]:
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
@@ -82,6 +100,20 @@ def similarity(one: Embedding, other: Embedding) -> float:
     if not one.paths or not other.paths:
         return text
     return (1 - PATH_SHARE) * text + PATH_SHARE * path_similarity(one.paths, other.paths)
+
+
+def similarities(places: Sequence[Embedding]) -> NDArray[np.float32]:
+    """(n, n): `similarity` of each two of unit length."""
+    text = np.array([place.text for place in places])
+    words = np.maximum(0.0, text @ text.T)
+    terms = {term: at for at, term in enumerate({term for place in places for term in place.paths})}
+    trees = np.zeros((len(places), len(terms)), np.float32)
+    for row, place in zip(trees, places, strict=True):
+        row[[terms[term] for term in place.paths]] = list(place.paths.values())
+    fused = (1 - PATH_SHARE) * words + PATH_SHARE * (trees @ trees.T)
+    placeless = np.array([not place.paths for place in places])
+    alike: NDArray[np.float32] = np.where(placeless[:, None] | placeless, words, fused)
+    return np.minimum(1.0, alike)
 
 
 def path_similarity(one: Mapping[str, float], other: Mapping[str, float]) -> float:

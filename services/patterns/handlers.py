@@ -1,7 +1,8 @@
 """Everything patterns hears and says on the bus."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,18 +10,17 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-import numpy as np
 from nats.aio.msg import Msg
 
 from services.patterns.collaborations import Collaborations
 from services.patterns.commands import answering
 from services.patterns.domain import Examination, examine
-from services.patterns.embedding import Embedding, similarity
 from services.patterns.learnings import Learnings
 from services.patterns.metrics import PatternsMetrics
-from services.patterns.placing import Arrival, Formed, Known, Placing, place, place_group
-from services.patterns.ranking import Candidate, rank_related
-from services.patterns.store import Categorized, Neighbours, NewPattern, Store
+from services.patterns.placing import Arrival, Formed, Placing, place, place_group
+from services.patterns.queries import Neighbours, Wanted
+from services.patterns.ranking import rank_related
+from services.patterns.store import Categorized, Store
 from shared.bus import Bus
 from shared.contracts.commands import (
     ANALYZE,
@@ -46,7 +46,6 @@ from shared.contracts.commands import (
     LearningUpdate,
     NearPattern,
     PatternRelatedTo,
-    RelatedPattern,
     SolutionPropose,
     SolutionVote,
     ToAnalyze,
@@ -64,7 +63,6 @@ from shared.telemetry import trace_headers
 
 # Fewer than scoring's: each fix asks the indexes for its neighbours.
 MAX_GROUP = 64
-RELATED_PATTERNS = 10
 
 
 def utc_now() -> datetime:
@@ -124,19 +122,20 @@ class Handlers:
         await self._submissions.submit(Heard(event_id_of(message), fix, arrival, trace_headers()))
 
     async def categorize_group(self, heard: Sequence[Heard]) -> Sequence[None]:
-        known = await self.store.known([h.fix.id for h in heard])
-        new = {h.fix.id: h for h in heard if h.fix.id not in known}
-        group = sorted(new.values(), key=lambda h: (h.arrival.at, h.fix.id))
-        near = await self.store.near(
-            [(h.arrival.examined.embedding.text, h.arrival.at, h.fix.repository) for h in group]
+        known, near = await asyncio.gather(
+            self.store.known([h.fix.id for h in heard]), self.store.near([wanted(h.arrival) for h in heard])
         )
-        around = [fixes_of(n, h.fix.id) for h, n in zip(group, near, strict=True)]
-        placed, formed = place_group([h.arrival for h in group], [patterns_of(n) for n in near], around)
-        rows = [self._categorized(h, p, n) for h, p, n in zip(group, placed, near, strict=True)]
-        envelopes = [self.bus.seal(categorized_event(row), h.trace) for row, h in zip(rows, group, strict=True)]
+        new = {h.fix.id: (h, n) for h, n in zip(heard, near, strict=True) if h.fix.id not in known}
+        group = sorted(new.values(), key=lambda pair: (pair[0].arrival.at, pair[0].fix.id))
+        for h, n in group:
+            n.fixes.pop(h.fix.id, None)
+        placed, formed = place_group(
+            [h.arrival for h, _ in group], [n.patterns for _, n in group], [n.fixes for _, n in group]
+        )
+        rows = [self._categorized(h, p, n) for (h, n), p in zip(group, placed, strict=True)]
+        envelopes = [self.bus.seal(categorized_event(row), h.trace) for row, (h, _) in zip(rows, group, strict=True)]
         envelopes += [self.bus.seal(detected_event(f)) for f in formed]
-        patterns = [NewPattern(**msgspec.structs.asdict(f)) for f in formed]
-        await self.store.record([h.event_id for h in heard], rows, patterns, envelopes)
+        await self.store.record([h.event_id for h in heard], rows, formed, envelopes)
         await self.outbox.publish(envelopes)
         self._count(rows, len(formed))
         return [None] * len(heard)
@@ -162,13 +161,11 @@ class Handlers:
             related=self._related(near, examined, fix.domains),
             languages=examined.languages,
             learning_ids=fix.learning_ids,
-            embedding=examined.embedding.text,
-            path_terms=examined.embedding.paths,
+            embedding=examined.embedding,
         )
 
     def _related(self, near: Neighbours, examined: Examination, domains: Sequence[str]) -> tuple[Related, ...]:
-        candidates = [candidate_of(row) for row in near.learnings]
-        return rank_related(candidates, self.now(), category=examined.categorization.category, domains=domains)
+        return rank_related(near.learnings, self.now(), category=examined.categorization.category, domains=domains)
 
     def _count(self, rows: Sequence[Categorized], patterns: int) -> None:
         for row in rows:
@@ -201,9 +198,9 @@ class Handlers:
         started = time.perf_counter()
         examined = examine(readable(request.diff), request.title)
         now = self.now()
-        [near] = await self.store.near([(examined.embedding.text, now, request.repository)])
+        [near] = await self.store.near([Wanted(examined.embedding, now, request.repository)])
         arrival = Arrival(UUID(int=0), request.repository or "", now, examined)
-        placing = place(arrival, patterns_of(near), fixes_of(near, arrival.id))
+        placing = place(arrival, near.patterns, near.fixes.values())
         found = examined.categorization
         self.metrics.analysis.observe(time.perf_counter() - started)
         return Analysis(
@@ -226,14 +223,11 @@ class Handlers:
 
     async def related(self, request: PatternRelatedTo) -> NearPattern:
         """Other patterns and learnings near this one."""
-        row = await self.store.pattern(request.pattern_id)
-        if row is None:
+        found = await self.store.beside(request.pattern_id)
+        if found is None:
             refuse(404, "not_found", "pattern: not found")
-        here, now = place_of(row), self.now()
-        [near] = await self.store.near([(here.text, now, None)])
-        others = [(row, similarity(here, place_of(row))) for row in near.patterns if row["id"] != request.pattern_id]
-        learnings = rank_related([candidate_of(row) for row in near.learnings], now, category=row["category"])
-        return NearPattern(patterns=nearest_patterns(others), learnings=learnings)
+        learnings = rank_related(found.learnings, self.now(), category=found.category)
+        return NearPattern(patterns=found.patterns, learnings=learnings)
 
     def _corrected(self, row: asyncpg.Record) -> Envelope:
         fields = dict(row)
@@ -250,44 +244,8 @@ def readable(diff: str | None) -> Diff:
         raise PermanentError(f"diff: {error}") from error
 
 
-def patterns_of(near: Neighbours) -> list[Known]:
-    return [Known(row["id"], place_of(row), pattern_id=row["id"]) for row in near.patterns]
-
-
-def fixes_of(near: Neighbours, without: UUID) -> list[Known]:
-    return [
-        Known(row["fix_id"], place_of(row), row["submitted_at"], row["repository"], row["pattern_id"])
-        for row in near.fixes
-        if row["fix_id"] != without
-    ]
-
-
-def place_of(row: asyncpg.Record) -> Embedding:
-    return Embedding(text=np.asarray(row["embedding"], dtype=np.float32), paths=row["path_terms"])
-
-
-def nearest_patterns(patterns: Iterable[tuple[asyncpg.Record, float]]) -> tuple[RelatedPattern, ...]:
-    """Those that have anything in common with it."""
-    ranked = sorted((p for p in patterns if p[1] > 0), key=lambda pattern: -pattern[1])
-    return tuple(
-        RelatedPattern(
-            pattern_id=row["id"], label=row["label"], category=row["category"], support=row["support"], similarity=near
-        )
-        for row, near in ranked[:RELATED_PATTERNS]
-    )
-
-
-def candidate_of(row: asyncpg.Record) -> Candidate:
-    return Candidate(
-        learning_id=row["id"],
-        title=row["title"],
-        similarity=row["similarity"],
-        category=row["category"],
-        agent_domains=tuple(row["agent_domains"]),
-        uses=row["uses"],
-        successes=row["successes"],
-        created_at=row["created_at"],
-    )
+def wanted(arrival: Arrival) -> Wanted:
+    return Wanted(arrival.examined.embedding, arrival.at, arrival.repository)
 
 
 def categorized_event(row: Categorized, revision: int = 0) -> FixCategorized:

@@ -7,7 +7,8 @@ import msgspec
 
 from services.patterns.embedding import Vector, embed_words
 from services.patterns.learning_rules import DUPLICATE, Decide, Learning
-from services.patterns.store import SCHEMA, Announce, as_text
+from services.patterns.store import SCHEMA, Announce
+from services.patterns.vectors import half
 from shared.contracts.commands import LearningCommand, LearningCreate
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import OutcomeRecorded
@@ -16,13 +17,13 @@ from shared.errors import refuse
 from shared.outbox import put, take
 
 NEAREST = """
-select id, 1 - (embedding <=> $1::text::halfvec(256)) as similarity from patterns.agent_learnings
-where status = 'active' order by embedding <=> $1::text::halfvec(256) limit 1
+select id, 1 - (embedding <=> $1) as similarity from patterns.agent_learnings
+where status = 'active' order by embedding <=> $1 limit 1
 """
 CREATE = """
 insert into patterns.agent_learnings (id, principal, agent_id, title, body, agent_domains, category, pattern_id, fix_id,
   collaboration_id, status, held_reasons, duplicate_of, embedding)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::text::halfvec(256))
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict (id) do nothing returning id, version, false as deleted
 """
 # By id, as every statement here locks them: two commands never wait for each other.
@@ -39,7 +40,7 @@ from patterns.agent_learnings where id = $1
 """
 WRITE = """
 update patterns.agent_learnings set title = $2, body = $3, agent_domains = $4, category = $5, pattern_id = $6,
-  status = $7, held_reasons = $8, superseded_by = $9, embedding = $10::text::halfvec(256), released_by = $11,
+  status = $7, held_reasons = $8, superseded_by = $9, embedding = $10, released_by = $11,
   version = version + 1, updated_at = now()
 where id = $1 returning id, version, false as deleted
 """
@@ -130,7 +131,7 @@ class LearningStore:
 
 async def write_learning(connection: Connection, learning: NewLearning) -> asyncpg.Record | None:
     """(id, version, deleted) of the new row; None when it was there before."""
-    command, place = learning.command, as_text(learning.embedding)
+    command, place = learning.command, half(learning.embedding)
     near = await connection.fetchrow(NEAREST, place)
     duplicate_of = near["id"] if near and near["similarity"] >= DUPLICATE else None
     return await connection.fetchrow(
@@ -162,7 +163,7 @@ async def _replace(
     await connection.execute(KEEP, before.id, principal)
     written = await connection.fetch(
         WRITE, after.id, after.title, after.body, after.agent_domains, after.category, after.pattern_id, after.status,
-        after.held_reasons, after.superseded_by, as_text(embed_words(after.title, after.body)), after.released_by,
+        after.held_reasons, after.superseded_by, half(embed_words(after.title, after.body)), after.released_by,
     )  # fmt: skip
     if after.superseded_by is None:
         return list(written)

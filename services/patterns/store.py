@@ -1,120 +1,82 @@
 """The SQL of patterns and of the fixes in them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
+from services.patterns.embedding import NOWHERE, Embedding
+from services.patterns.placing import Formed
+from services.patterns.queries import Beside, Neighbours, Wanted, beside, near
+from services.patterns.vectors import half, sparse
 from shared.contracts.commands import Correction
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import Related
 from shared.database import Connection, Database
 from shared.errors import refuse
-from shared.outbox import put, take
+from shared.outbox import columns, put, take
 
 SCHEMA = "patterns"
-NEAREST_PATTERNS = 20
-NEAREST_FIXES = 20
-NEAREST_LEARNINGS = 10
-# How far back a fix still counts as recent, for duplicates and for new patterns.
-RECENT_DAYS = 30
-
-Vector = NDArray[np.float32]
 Announce = Callable[[asyncpg.Record], Envelope]
 
-# Of the recent fixes of the repository, so many of the newest are compared with, exactly.
-MOST_RECENT = 1000
-
-# One statement a table for a whole group. The vectors come as text, which pgvector reads; materialized, so that it
-# reads each once, and not again for every row it is compared with.
-PATTERNS_NEAR = """
-with w as materialized (
-  select i, embedding::halfvec(256) as embedding from unnest($1::int[], $2::text[]) as u(i, embedding)
-)
-select w.i, n.id, n.label, n.category, n.support, n.path_terms, n.centroid::real[] as embedding
-from w cross join lateral (
-  select p.* from patterns.patterns p order by p.centroid <=> w.embedding limit $3
-) n
-"""
-PATTERN_PLACE = "select category, path_terms, centroid::real[] as embedding from patterns.patterns where id = $1"
-FIXES_NEAR = """
-with w as materialized (
-  select i, embedding::halfvec(256) as embedding, at, repository
-  from unnest($1::int[], $2::text[], $3::timestamptz[], $4::text[]) as u(i, embedding, at, repository)
-)
-select w.i, n.fix_id, n.repository, n.submitted_at, n.pattern_id, n.path_terms, n.embedding::real[] as embedding
-from w cross join lateral (
-  select r.* from (
-    select f.* from patterns.fix_patterns f
-    where f.repository = w.repository and f.submitted_at between w.at - make_interval(days => $5) and w.at
-      and f.embedding is not null
-    order by f.submitted_at desc limit $6
-  ) r
-  order by r.embedding <=> w.embedding limit $7
-) n
-"""
-# A superseded learning stands for the one that took its place.
-LEARNINGS_NEAR = """
-with w as materialized (
-  select i, embedding::halfvec(256) as embedding from unnest($1::int[], $2::text[]) as u(i, embedding)
-)
-select w.i, n.*
-from w cross join lateral (
-  select t.id, t.title, t.category, t.agent_domains, t.uses, t.successes, t.created_at, t.updated_at,
-    1 - (l.embedding <=> w.embedding) as similarity
-  from (
-    select a.* from patterns.agent_learnings a where a.status <> 'held' order by a.embedding <=> w.embedding limit $3
-  ) l
-  join patterns.agent_learnings t on t.id = coalesce(l.superseded_by, l.id) and t.status = 'active'
-) n
-"""
 # A fix that was given up may be sent again: it counts as unknown.
 KNOWN = "select fix_id from patterns.fix_patterns where fix_id = any($1::uuid[]) and status_reason is null"
-FIX = """
-insert into patterns.fix_patterns as f (
-  fix_id, agent_id, repository, submitted_at, title, category, category_confidence,
-  categories, security_rank, pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, embedding,
-  path_terms, status_reason)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::text::halfvec(256), $18, $19)
-on conflict (fix_id) do update set
-  category = excluded.category, category_confidence = excluded.category_confidence, categories = excluded.categories,
-  security_rank = excluded.security_rank, pattern_id = excluded.pattern_id, duplicate_of = excluded.duplicate_of,
-  is_new = excluded.is_new, novelty = excluded.novelty, related = excluded.related, languages = excluded.languages,
-  embedding = excluded.embedding, path_terms = excluded.path_terms, status_reason = excluded.status_reason
-where f.status_reason is not null
+# One statement, so one round trip and one transaction: inbox, fixes, what their patterns gained, and outbox.
+RECORD = """
+with fresh as (
+  insert into patterns.inbox (event_id) select distinct e from unnest($1::uuid[]) as e order by e
+  on conflict do nothing returning event_id
+), given as (
+  select * from jsonb_to_recordset($2::jsonb) as g(
+    event_id uuid, fix_id uuid, agent_id text, repository text, submitted_at timestamptz, title text, category text,
+    category_confidence float8, categories jsonb, security_rank float8, pattern_id uuid, duplicate_of uuid,
+    is_new boolean, novelty float8, related jsonb, languages jsonb, learning_ids uuid[], path_terms jsonb,
+    place bigint, status_reason text)
+), kept as (
+  insert into patterns.fix_patterns as f (
+    fix_id, agent_id, repository, submitted_at, title, category, category_confidence, categories, security_rank,
+    pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, path_terms, place, status_reason,
+    embedding, paths)
+  select
+    fix_id, agent_id, repository, submitted_at, title, category, category_confidence, categories, security_rank,
+    pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, path_terms, place, status_reason,
+    v.embedding, v.paths
+  from given join unnest($3::uuid[], $4::halfvec[], $5::sparsevec[]) as v(fix_id, embedding, paths) using (fix_id)
+  where $6 or event_id in (select event_id from fresh) order by fix_id
+  on conflict (fix_id) do update set
+    category = excluded.category, category_confidence = excluded.category_confidence, categories = excluded.categories,
+    security_rank = excluded.security_rank, pattern_id = excluded.pattern_id, duplicate_of = excluded.duplicate_of,
+    is_new = excluded.is_new, novelty = excluded.novelty, related = excluded.related, languages = excluded.languages,
+    embedding = excluded.embedding, paths = excluded.paths, place = excluded.place, path_terms = excluded.path_terms,
+    status_reason = excluded.status_reason
+  where f.status_reason is not null
+  returning pattern_id, is_new, submitted_at
+), said as (
+  insert into patterns.outbox (event_id, subject, headers, payload)
+  select * from unnest($7::uuid[], $8::text[], $9::jsonb[], $10::bytea[]) on conflict do nothing
+), gained as (
+  select pattern_id, count(*)::int as fixes, max(submitted_at) as last_seen_at from kept
+  where pattern_id is not null and not is_new group by 1
+), locked as materialized (
+  select p.id from patterns.patterns p join gained g on g.pattern_id = p.id order by p.id for update of p
+)
+update patterns.patterns p
+set support = p.support + g.fixes, last_seen_at = greatest(p.last_seen_at, g.last_seen_at)
+from gained g join locked l on l.id = g.pattern_id where p.id = g.pattern_id
 """
 PATTERN = """
-insert into patterns.patterns (id, label, category, centroid, path_terms, support, example_fix_id, first_seen_at,
-  last_seen_at)
-values ($1, $2, $3, $4::text::halfvec(256), $5, $6, $7, $8, $9) on conflict (id) do nothing
+insert into patterns.patterns (id, label, category, centroid, path_terms, paths, support, example_fix_id,
+  first_seen_at, last_seen_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing
 """
 ADOPT = "update patterns.fix_patterns set pattern_id = $2 where fix_id = any($1::uuid[]) and pattern_id is null"
-SUPPORT = """
-update patterns.patterns set support = support + $2, last_seen_at = greatest(last_seen_at, $3) where id = $1
-"""
 CORRECT = """
 update patterns.fix_patterns set corrected_category = $2, corrected_by = $3, revision = revision + 1
 where fix_id = $1
 returning fix_id, agent_id, repository, corrected_category as category, pattern_id, duplicate_of, revision
 """
-
-
-def as_text(vector: Vector | None) -> str | None:
-    """pgvector's own notation, rounded to what a halfvec keeps."""
-    return None if vector is None else "[" + ",".join(f"{x:.5g}" for x in vector) + "]"
-
-
-class Neighbours(msgspec.Struct, frozen=True):
-    """What lies near one fix: known patterns, recent fixes, active learnings."""
-
-    patterns: list[asyncpg.Record]
-    fixes: list[asyncpg.Record]
-    learnings: list[asyncpg.Record]
 
 
 class Categorized(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,29 +99,14 @@ class Categorized(msgspec.Struct, frozen=True, kw_only=True):
     related: Sequence[Related] = ()
     languages: Mapping[str, int] = {}
     learning_ids: tuple[UUID, ...] = ()
-    embedding: Any = None
-    path_terms: Mapping[str, float] = {}
+    embedding: Embedding = NOWHERE
     status_reason: str | None = None
 
-    def row(self) -> tuple[object, ...]:
-        return (
-            self.fix_id, self.agent_id, self.repository, self.submitted_at, self.title, self.category,
-            self.category_confidence, self.categories, self.security_rank, self.pattern_id, self.duplicate_of,
-            self.is_new, self.novelty, msgspec.to_builtins(self.related), self.languages, self.learning_ids,
-            as_text(self.embedding), self.path_terms, self.status_reason,
-        )  # fmt: skip
-
-
-class NewPattern(msgspec.Struct, frozen=True, kw_only=True):
-    id: UUID
-    label: str
-    category: str
-    centroid: Any
-    path_terms: Mapping[str, float]
-    members: tuple[UUID, ...]
-    example_fix_id: UUID
-    first_seen_at: datetime
-    last_seen_at: datetime
+    def row(self) -> dict[str, object]:
+        """As `RECORD` reads it; the vectors go apart."""
+        row = msgspec.structs.asdict(self)
+        place = row.pop("embedding")
+        return row | {"path_terms": place.paths, "place": place.place}
 
 
 class Store:
@@ -170,56 +117,33 @@ class Store:
     def _pool(self) -> asyncpg.Pool:
         return self._database.pool
 
-    async def near(self, wanted: Sequence[tuple[Vector, datetime, str | None]]) -> list[Neighbours]:
-        """The neighbours of each (embedding, time, repository), nearest first; without a repository no fixes.
-
-        Three statements, however many are wanted.
-        """
-        numbers = list(range(len(wanted)))
-        texts = [as_text(vector) for vector, _, _ in wanted]
-        times = [at for _, at, _ in wanted]
-        repositories = [repository for _, _, repository in wanted]
+    async def near(self, wanted: Sequence[Wanted]) -> list[Neighbours]:
         async with self._pool.acquire() as connection:
-            patterns = await connection.fetch(PATTERNS_NEAR, numbers, texts, NEAREST_PATTERNS)
-            fixes = await connection.fetch(
-                FIXES_NEAR, numbers, texts, times, repositories, RECENT_DAYS, MOST_RECENT, NEAREST_FIXES
-            )
-            learnings = await connection.fetch(LEARNINGS_NEAR, numbers, texts, NEAREST_LEARNINGS)
-        found = [Neighbours([], [], []) for _ in wanted]
-        for row in patterns:
-            found[row["i"]].patterns.append(row)
-        for row in fixes:
-            found[row["i"]].fixes.append(row)
-        for row in learnings:
-            found[row["i"]].learnings.append(row)
-        return found
+            return await near(connection, wanted)
 
-    async def pattern(self, pattern_id: UUID) -> asyncpg.Record | None:
-        """category, path_terms, embedding."""
-        return await self._pool.fetchrow(PATTERN_PLACE, pattern_id)
+    async def beside(self, pattern_id: UUID) -> Beside | None:
+        async with self._pool.acquire() as connection:
+            return await beside(connection, pattern_id)
 
     async def known(self, ids: Sequence[UUID]) -> set[UUID]:
         return {row["fix_id"] for row in await self._pool.fetch(KNOWN, ids)}
 
     async def record(
-        self, event_ids: Sequence[UUID], fixes: Sequence[Categorized], patterns: Sequence[NewPattern],
+        self, event_ids: Sequence[UUID], fixes: Sequence[Categorized], patterns: Sequence[Formed],
         envelopes: Sequence[Envelope],
     ) -> None:  # fmt: skip
-        """Stores a group: new patterns first, then the fixes, then what each pattern gained."""
+        """Stores a group: new patterns first, then the fixes, and what each pattern gained."""
+        if not patterns:  # the one statement is a transaction of its own
+            await _record(self._pool, event_ids, fixes, envelopes)
+            return
         async with self._pool.acquire() as connection, connection.transaction():
-            fresh = await take(connection, SCHEMA, event_ids)
             for pattern in sorted(patterns, key=lambda p: p.id):
-                await _add_pattern(connection, pattern)
-            rows = sorted((f for f in fixes if f.event_id in fresh), key=lambda f: f.fix_id)
-            await connection.executemany(FIX, [f.row() for f in rows])
-            await connection.executemany(SUPPORT, gained(rows))
-            await put(connection, SCHEMA, envelopes)
+                await _add_pattern(connection, pattern, {f.fix_id for f in fixes})
+            await _record(connection, event_ids, fixes, envelopes)
 
     async def give_up(self, fix: Categorized, envelopes: Sequence[Envelope]) -> None:
         """Says on the fix why it has no category. Not in the inbox: the message may be sent again."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(FIX, *fix.row())
-            await put(connection, SCHEMA, envelopes)
+        await _record(self._pool, [], [fix], envelopes, heard=False)
 
     async def correct(self, command: Correction, announce: Announce) -> list[Envelope]:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -233,19 +157,24 @@ class Store:
         return envelopes
 
 
-async def _add_pattern(connection: Connection, pattern: NewPattern) -> None:
+async def _record(
+    connection: Connection | asyncpg.Pool, event_ids: Sequence[UUID], fixes: Sequence[Categorized],
+    envelopes: Sequence[Envelope], *, heard: bool = True,
+) -> None:  # fmt: skip
+    """Of `fixes` those whose message is new; without having been `heard` all of them."""
     await connection.execute(
-        PATTERN, pattern.id, pattern.label, pattern.category, as_text(pattern.centroid), pattern.path_terms,
-        len(pattern.members), pattern.example_fix_id, pattern.first_seen_at, pattern.last_seen_at,
+        RECORD, event_ids, [fix.row() for fix in fixes], [fix.fix_id for fix in fixes],
+        [half(fix.embedding.text) for fix in fixes], [sparse(fix.embedding.paths) for fix in fixes], not heard,
+        *columns(envelopes),
     )  # fmt: skip
-    await connection.execute(ADOPT, sorted(pattern.members), pattern.id)
 
 
-def gained(rows: Sequence[Categorized]) -> list[tuple[UUID, int, datetime]]:
-    """(pattern, fixes more, last seen) in the order of the ids, so that two groups never wait for each other."""
-    more: dict[UUID, tuple[int, datetime]] = {}
-    for fix in rows:
-        if fix.pattern_id is not None and not fix.is_new:
-            count, last = more.get(fix.pattern_id, (0, fix.submitted_at))
-            more[fix.pattern_id] = (count + 1, max(last, fix.submitted_at))
-    return [(i, count, last) for i, (count, last) in sorted(more.items())]
+async def _add_pattern(connection: Connection, pattern: Formed, arriving: Set[UUID]) -> None:
+    """Its support is what it is before the `arriving` fixes join it, but for the one that completes it."""
+    stored = [member for member in pattern.members if member not in arriving]
+    await connection.execute(
+        PATTERN, pattern.id, pattern.label, pattern.category, half(pattern.place.text), pattern.place.paths,
+        sparse(pattern.place.paths), len(stored) + 1, pattern.example_fix_id, pattern.first_seen_at,
+        pattern.last_seen_at,
+    )  # fmt: skip
+    await connection.execute(ADOPT, sorted(stored), pattern.id)

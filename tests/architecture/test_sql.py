@@ -21,7 +21,7 @@ WRITES = re.compile(r"\b(insert\s+into|delete\s+from|update\s+\S+\s+(\w+\s+)?set
 # The data access of a service can be read in one sitting; these are the mechanism under it.
 WHERE_SQL_STANDS = {
     "services/*/*store.py": "the data access of one writing service",
-    "services/gateway/*queries.py": "the reads of the edge",
+    "services/*/*queries.py": "the reads of the edge, and of what lies near a change",
     "shared/outbox.py": "inbox and outbox, the same in every worker's schema",
     "shared/migrate.py": "the ledger of migrations, and the passwords of the roles",
     "shared/database.py": "the ping",
