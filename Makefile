@@ -43,7 +43,7 @@ demo: .venv/.run.stamp ## with the platform up: import a history (REPO=path), tr
 format: .venv/.dev.stamp ## lay the code out, and mend what ruff can
 	@.venv/bin/ruff check --fix --quiet; .venv/bin/ruff format
 
-bench-flow: .venv/.dev.stamp ## submit to scored and visible: milliseconds at two rates, and the most fixes a second
+bench-flow: .venv/.dev.stamp ## submit to scored, and to answered: milliseconds at two rates, and the most fixes a second
 	@.venv/bin/python -m benchmarks.bench_flow
 
 chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; about three minutes

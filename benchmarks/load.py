@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -95,11 +95,11 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return int(head.split(" ", 2)[1]), await reader.readexactly(length)
 
 
-async def open_loop(client: Client, bodies: Iterator[object], per_second: float, seconds: float) -> "Result":
+async def open_loop(client: Client, bodies: Iterator[Mapping[str, str]], per_second: float, seconds: float) -> "Result":
     """Starts requests on a fixed schedule, and measures each from when it was due: a stall is seen by all it delays."""
     result, begin = Result(), time.perf_counter() + 0.05
 
-    async def one(due: float, body: object) -> None:
+    async def one(due: float, body: Mapping[str, str]) -> None:
         await result.take(client, body, due)
 
     running = []
@@ -112,7 +112,7 @@ async def open_loop(client: Client, bodies: Iterator[object], per_second: float,
     return result
 
 
-async def closed_loop(client: Client, bodies: Iterator[object], in_flight: int, seconds: float) -> "Result":
+async def closed_loop(client: Client, bodies: Iterator[Mapping[str, str]], in_flight: int, seconds: float) -> "Result":
     """As many as are answered: each of `in_flight` callers sends its next when it has its answer."""
     result, begin = Result(), time.perf_counter()
 
@@ -127,13 +127,15 @@ async def closed_loop(client: Client, bodies: Iterator[object], in_flight: int, 
 
 @dataclass
 class Result:
-    """`latencies` in seconds, of those that were answered with the finished fix."""
+    """`latencies` in seconds, of those that were answered with the finished fix; `due` when each was to be sent."""
 
     latencies: list[float] = field(default_factory=list)
+    due: dict[str, float] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
-    async def take(self, client: Client, body: object, due: float) -> None:
+    async def take(self, client: Client, body: Mapping[str, str], due: float) -> None:
+        self.due[body["external_id"]] = due
         try:
             status, _ = await client.post("/v1/fixes", body, {"Prefer": "wait=10"})
         except (OSError, EOFError) as error:
@@ -145,11 +147,12 @@ class Result:
         else:
             self.others[what] = self.others.get(what, 0) + 1
 
-    def percentile(self, share: float) -> float:
-        """In milliseconds."""
-        ordered = sorted(self.latencies)
-        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
-
     @property
     def per_second(self) -> float:
         return len(self.latencies) / self.seconds
+
+
+def percentile(seconds: Sequence[float], share: float) -> float:
+    """In milliseconds; NaN of nothing."""
+    ordered = sorted(seconds)
+    return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
