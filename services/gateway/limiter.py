@@ -6,11 +6,13 @@ the buckets stay exact and the headers true, however many gateways share them.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError
 
 from services.gateway.buckets import Backend, Demand, LocalBuckets, Verdict, verdict
@@ -18,18 +20,22 @@ from services.gateway.keys import Principal
 from services.gateway.policies import Policies, RoutePolicy
 from services.gateway.redis_client import AWAY, redis_client
 
-# More trips at once do not decide more: Redis runs one script at a time.
-TRIPS = 2
+# More at once would not decide more: Redis runs one script at a time.
+CONNECTIONS = 2
 MOST_TOGETHER = 128
+# Longer than anything that Redis keeps for the cache: where memory runs out, what ends soonest makes room, and a bucket
+# that went early would be full again.
+KEEP_MS = 2 * 3600 * 1000
 # While Redis is away it is asked this often whether it is back; no request waits for that.
 PROBE_SECONDS = 0.25
 
 ALL_KEY = "limit:global"
 
 # KEYS: the shared bucket, one bucket a decision, then keys to read along.
-# ARGV: number of decisions, token and size of the shared bucket in microseconds, then for each decision
-# token, size, cost, cost in the shared bucket. The clock is Redis's own: all gateways mean the same instant.
+# ARGV: number of decisions, token and size of the shared bucket in microseconds, milliseconds to keep a bucket that is
+# full; then for each decision token, size, cost, cost in the shared bucket.
 # Answers for each decision (refused: 0, 1 own, 2 shared, 3 both; level; shared level), and last what was read along.
+# The clock is Redis's own: all gateways mean the same instant.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -45,7 +51,7 @@ end
 local all, token_all, full_all = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local answer = {}
 for i = 1, count do
-  local key, at = KEYS[i + 1], 4 * i
+  local key, at = KEYS[i + 1], 4 * i + 1
   local token, full, cost, cost_everybody = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
   local own, shared = level(key, full), level(all, full_all)
   local wanted, wanted_all = own + cost * token, shared + cost_everybody * token_all
@@ -59,7 +65,7 @@ for i = 1, count do
 end
 for key in pairs(touched) do
   if levels[key] > 0 then
-    redis.call('SET', key, string.format('%.0f', now + levels[key]), 'PX', math.ceil(levels[key] / 1000) + 1000)
+    redis.call('SET', key, string.format('%.0f', now + levels[key]), 'PX', math.ceil(levels[key] / 1000) + ARGV[4])
   end
 end
 if #KEYS > count + 1 then
@@ -90,13 +96,15 @@ class Limiter:
         count: Callable[[str, str, Backend], None],
     ) -> None:  # fmt: skip
         self.backend: Backend = "redis"
-        self._redis: Any = redis_client(redis_url, TRIPS + 1)
+        self._redis: Any = redis_client(redis_url, 1)
+        pool: Any = self._redis.connection_pool
+        # Held for good: taking one from the pool and giving it back would cost as much as the decision.
+        self._idle: list[Any] = [pool.make_connection() for _ in range(CONNECTIONS)]
         self._policies = policies
         self._count = count
         self._local = LocalBuckets(replicas, clock)
-        self._sha = ""
+        self._sha = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
         self._waiting: list[Waiting] = []
-        self._trips = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(
@@ -127,9 +135,8 @@ class Limiter:
         else:
             waiting = Waiting(demand, extra, asyncio.get_running_loop().create_future())
             self._waiting.append(waiting)
-            if self._trips < TRIPS:
-                self._trips += 1
-                self._spawn(self._travel())
+            if self._idle:
+                self._spawn(self._travel(self._idle.pop()))
             found = await waiting.answer
         self._tell(demand, found[0])
         return found
@@ -143,33 +150,35 @@ class Limiter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _travel(self) -> None:
+    async def _travel(self, connection: Any) -> None:
         """Until nobody waits. It starts a turn of the loop later: whoever came in the same turn comes along."""
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-                await self._trip(group)
+                await self._trip(connection, group)
         finally:
-            self._trips -= 1
+            self._idle.append(connection)
 
-    async def _trip(self, group: list[Waiting]) -> None:
+    async def _trip(self, connection: Any, group: list[Waiting]) -> None:
         try:
             if self.backend == "redis":
-                answered(group, await self._run(group))
+                answered(group, await self._run(connection, group))
                 return
         except AWAY as error:
             self._lost(error)
         for waiting in group:
             waiting.say(self._local.take(waiting.demand), (None,) * len(waiting.extra))
 
-    async def _run(self, group: list[Waiting]) -> list[Any]:
+    async def _run(self, connection: Any, group: list[Waiting]) -> list[Any]:
         keys, arguments = asked(group)
         try:
-            reply: list[Any] = await self._redis.evalsha(self._sha, len(keys), *keys, *arguments)
+            return await exchange(connection, "EVALSHA", self._sha, len(keys), *keys, *arguments)
         except NoScriptError:
-            self._sha = await self._redis.script_load(SCRIPT)
-            reply = await self._redis.evalsha(self._sha, len(keys), *keys, *arguments)
-        return reply
+            return await exchange(connection, "EVAL", SCRIPT, len(keys), *keys, *arguments)
+        except ConnectionLost:
+            # Closed while it was idle, perhaps: a second one shows whether Redis is away.
+            await connection.disconnect()
+            return await exchange(connection, "EVAL", SCRIPT, len(keys), *keys, *arguments)
 
     def _lost(self, error: BaseException) -> None:
         if self.backend == "redis":
@@ -182,7 +191,7 @@ class Limiter:
             await asyncio.sleep(PROBE_SECONDS)
             self._local.forget()
             try:
-                self._sha = await self._redis.script_load(SCRIPT)
+                await self._redis.ping()
             except AWAY:
                 continue
             self.backend = "redis"
@@ -191,13 +200,21 @@ class Limiter:
     async def close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
+        for connection in self._idle:
+            await connection.disconnect()
         await self._redis.aclose()
+
+
+async def exchange(connection: Any, *command: Any) -> list[Any]:
+    await connection.send_command(*command, check_health=False)
+    reply: list[Any] = await connection.read_response()
+    return reply
 
 
 def asked(group: list[Waiting]) -> tuple[list[str], list[int]]:
     """KEYS and ARGV of the script."""
     shared = group[0].demand.everybody
-    keys, arguments = [ALL_KEY], [len(group), shared.token_us, shared.full_us]
+    keys, arguments = [ALL_KEY], [len(group), shared.token_us, shared.full_us, KEEP_MS]
     for waiting in group:
         demand = waiting.demand
         keys.append(demand.key)
