@@ -5,7 +5,7 @@ Nothing leaves the process unless `PRECEDENT_OTLP_ENDPOINT` is set; `/metrics` a
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -77,9 +77,12 @@ def span(name: str, headers: dict[str, str] | None = None, **attributes: Any) ->
         yield current
 
 
-async def watch_loop(gauge: Gauge) -> None:
-    """Runs until cancelled."""
+async def watch_loop(gauge: Gauge, woke: Callable[[float], None] | None = None) -> None:
+    """Runs until cancelled. `woke` hears, too, how many seconds late the loop was."""
     while True:
         before = time.perf_counter()
         await asyncio.sleep(LAG_INTERVAL_SECONDS)
-        gauge.set(max(0.0, time.perf_counter() - before - LAG_INTERVAL_SECONDS))
+        late = max(0.0, time.perf_counter() - before - LAG_INTERVAL_SECONDS)
+        gauge.set(late)
+        if woke is not None:
+            woke(late)

@@ -188,6 +188,7 @@ def run(
         log_config=None,
         access_log=False,
         server_header=False,
+        # uvicorn would believe whatever the loopback address says about where a request comes from.
         proxy_headers=False,
         # The default of 5 s cuts off idle clients that are about to send.
         timeout_keep_alive=75,

@@ -53,7 +53,15 @@ async def serving(
     app: Any, port: int, http: Any = "auto", leaving: Callable[[], None] = lambda: None
 ) -> AsyncIterator[uvicorn.Server]:
     """Runs an ASGI application on a real socket until the block ends; then it drains like a real process."""
-    config = uvicorn.Config(app, port=port, http=http, log_config=None, lifespan="on", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(
+        app,
+        port=port,
+        http=http,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=10,
+        proxy_headers=False,
+    )
     server = QuietServer(config)
     task = asyncio.create_task(server.serve())
     try:

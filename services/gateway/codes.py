@@ -50,6 +50,7 @@ CODES: dict[str, Code] = {
     "internal_error": Code(500, "Something failed on our side", "Report `trace_id`: it finds the cause in the logs."),
     "store_unavailable": Code(503, "Postgres is away", "Try again after `Retry-After` seconds.", 2),
     "bus_unavailable": Code(503, "NATS is away; nothing was accepted", "Send it again after `Retry-After` seconds.", 2),
+    "overloaded": Code(503, "More to do than can be done", "Send it again after `Retry-After` seconds.", 2),
     "log_full": Code(
         503, "The log takes no more; nothing was accepted", "Send it again after `Retry-After` seconds.", 30
     ),

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from services.gateway.addresses import client_address, trusted_networks
+from services.gateway.keys import Principal
 from services.gateway.limit_headers import limit_headers, limited
 from services.gateway.problems import MEDIA_TYPE, ApiError, as_api_error, details
 from services.gateway.route_names import RouteNames
@@ -40,6 +42,9 @@ class Edge:
         self._keys = runtime.keys
         self._policies = runtime.policies
         self._limiter = runtime.limiter
+        self._failures = runtime.failures
+        self._shedding = runtime.shedding
+        self._trusted = trusted_networks(runtime.settings.trusted_proxies)
         self._metrics = runtime.metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -82,13 +87,29 @@ class Edge:
 
     async def _admit(self, scope: ASGIScope, headers: dict[str, str]) -> None:
         """Leaves `principal` and `verdict` in the scope. Raises `ApiError` for what is not let in."""
-        principal = scope["principal"] = await self._keys.authenticate(headers.get("authorization"))
+        principal = scope["principal"] = await self._identify(scope, headers)
         route = self._policies.of(self._names.of(scope["method"], scope["path"]))
+        self._shedding.check(scope["method"], route.route)
         # Whoever answers without routing names the keys it wants to read here, and gets them with the verdict.
         verdict, _ = await self._limiter.take(principal, route)
         scope["verdict"] = verdict
         if verdict.violated:
-            raise limited(verdict)
+            raise limited(verdict.violated, verdict.retry_after)
+
+    async def _identify(self, scope: ASGIScope, headers: dict[str, str]) -> Principal:
+        key = headers.get("authorization")
+        if self._failures.any_refused and not self._keys.remembers(key):
+            self._failures.check(self._address(scope, headers))
+        try:
+            return await self._keys.authenticate(key)
+        except ApiError as error:
+            if error.status == 401:
+                await self._failures.count(self._address(scope, headers))
+            raise
+
+    def _address(self, scope: ASGIScope, headers: dict[str, str]) -> str:
+        peer = (scope.get("client") or ("unknown",))[0]
+        return client_address(peer, headers.get("x-forwarded-for"), self._trusted)
 
 
 async def problem(send: Send, error: ApiError) -> None:

@@ -50,6 +50,11 @@ class Keys:
         """After `keys.changed.v1`: what is remembered is stale, but still serves if Postgres is away."""
         self._known = {key: (at - FRESH_SECONDS, who) for key, (at, who) in self._known.items()}
 
+    def remembers(self, header: str | None) -> bool:
+        """The key was good when it was last looked up: its holder does not suffer for others at the same address."""
+        _, who = self._known.get(digest((header or "")[7:].strip()), (0.0, None))
+        return who is not None
+
     async def authenticate(self, header: str | None) -> Principal:
         """Raises `ApiError` 401, or 503 when nobody can say whether the key is good."""
         if not header or not header.startswith("Bearer "):

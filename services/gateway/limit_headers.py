@@ -4,7 +4,10 @@
 the bucket is full; `q` the limit, `w` its window in seconds. A draft may still rename them: they are written only here.
 """
 
+from collections.abc import Sequence
+
 from services.gateway.buckets import Standing, Verdict
+from services.gateway.policies import Policy
 from services.gateway.problems import ApiError
 
 Headers = list[tuple[bytes, bytes]]
@@ -26,12 +29,9 @@ def _state(standing: Standing) -> str:
     return f'"{standing.policy.name}";r={standing.remaining};t={standing.reset_seconds}'
 
 
-def limited(verdict: Verdict) -> ApiError:
-    """`429`, naming what was violated, and when the same request would be let in."""
-    names = tuple(policy.name for policy in verdict.violated)
-    said = " and ".join(f"{p.name!r} ({p.limit} in {p.window_seconds} s)" for p in verdict.violated)
-    error = ApiError(
-        429, "rate_limited", f"over the policy {said}; nothing was spent", retry_after=max(1, verdict.retry_after)
-    )
-    error.violated_policies = names
+def limited(violated: Sequence[Policy], retry_after: int) -> ApiError:
+    """`429`, naming what was violated, and in how many seconds the same request would be let in."""
+    said = " and ".join(f"{p.name!r} ({p.limit} in {p.window_seconds} s)" for p in violated)
+    error = ApiError(429, "rate_limited", f"over the policy {said}; nothing was spent", retry_after=retry_after)
+    error.violated_policies = tuple(policy.name for policy in violated)
     return error

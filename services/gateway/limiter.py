@@ -100,7 +100,8 @@ class Limiter:
         pool: Any = self._redis.connection_pool
         # Held for good: taking one from the pool and giving it back would cost as much as the decision.
         self._idle: list[Any] = [pool.make_connection() for _ in range(CONNECTIONS)]
-        self._policies = policies
+        self._everybody = policies.everybody
+        self.failures = policies.failures
         self._count = count
         self._local = LocalBuckets(replicas, clock)
         self._sha = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -118,15 +119,13 @@ class Limiter:
         policy = route.policy_for(principal.name, principal.prefix)
         price = route.cost if cost is None else cost
         return await self._decide(
-            Demand(f"limit:{policy.name}:{principal.name}", policy, self._policies.everybody, price, price), extra
+            Demand(f"limit:{policy.name}:{principal.name}", policy, self._everybody, price, price), extra
         )
 
     async def fail(self, address: str) -> Verdict:
         """A failed authentication from this address; refused once there were too many."""
-        policy = self._policies.failures
-        found, _ = await self._decide(
-            Demand(f"limit:{policy.name}:{address}", policy, self._policies.everybody, 1, 0), ()
-        )
+        key = f"limit:{self.failures.name}:{address}"
+        found, _ = await self._decide(Demand(key, self.failures, self._everybody, 1, 0), ())
         return found
 
     async def _decide(self, demand: Demand, extra: tuple[str, ...]) -> tuple[Verdict, Found]:

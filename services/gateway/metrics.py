@@ -18,6 +18,8 @@ class GatewayMetrics:
             "rate_limit_decisions", "Requests let in or not.", ("policy", "result", "backend"), registry=registry
         )
 
+        self.shed = Counter("requests_shed", "Requests refused for load.", ("route",), registry=registry)
+
     def decided(self, policy: str, result: str, backend: str) -> None:
         self.decisions.labels(policy, result, backend).inc()
 

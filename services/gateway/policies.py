@@ -142,7 +142,7 @@ def _problems(table: Table, routes: frozenset[str]) -> Iterator[str]:
     for row in (*rows, *BUILT_IN.policies):
         if row.limit > MOST_PER_SECOND * row.window_seconds:
             yield f"{row.name}: more than {MOST_PER_SECOND} a second"
-    for route in {*table.costs, *(route for row in rows for route in row.routes)} - routes:
+    for route in sorted({*table.costs, *(route for row in rows for route in row.routes)} - routes):
         yield f"no such route: {route!r}; write it as in the API's description"
     for prepared_route in map(prepared.of, routes):
         for row in (prepared.everybody, *prepared_route.rows):

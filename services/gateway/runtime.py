@@ -13,6 +13,7 @@ from faststream.exceptions import FastStreamException
 from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
+from services.gateway.failures import Failures
 from services.gateway.keys import Keys
 from services.gateway.knowledge_queries import KnowledgeQueries
 from services.gateway.limiter import Limiter
@@ -23,6 +24,7 @@ from services.gateway.problems import ApiError, bus_unavailable
 from services.gateway.queries import Queries
 from services.gateway.readers import Readers
 from services.gateway.settings import GatewaySettings
+from services.gateway.shedding import Shedding
 from services.gateway.waiters import Waiters
 from shared.bus import Bus
 from shared.contracts.commands import Reply
@@ -65,6 +67,13 @@ class Runtime:
             settings.redis_url, self.policies, settings.replicas, time.monotonic, self.metrics.decided
         )
         self.readers = Readers(self.bus, self.registry, self.keys.authenticate)
+        self.failures = Failures(self.limiter, time.monotonic)
+        self.shedding = Shedding(
+            settings.shed_lag_seconds,
+            settings.shed_publishes,
+            lambda: self.flags.on("shedding"),
+            lambda route: self.metrics.shed.labels(route).inc(),
+        )
         self.waiters = Waiters()
         self.draining = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -89,7 +98,7 @@ class Runtime:
     async def open(self) -> None:
         await self.database.open()
         self._spawn(self._connect())
-        self._spawn(watch_loop(self.bus_metrics.loop_lag))
+        self._spawn(watch_loop(self.bus_metrics.loop_lag, self.shedding.woke))
         if self.settings.otlp_endpoint:
             self._spawn(export_metrics(self.registry, SERVICE, self.settings.otlp_endpoint))
 
@@ -131,6 +140,7 @@ class Runtime:
     async def send(self, envelope: Envelope) -> None:
         if not self.bus.connected:
             raise bus_unavailable()
+        self.shedding.publishing += 1
         try:
             await self.bus.send(envelope)
         except APIError as error:
@@ -139,6 +149,8 @@ class Runtime:
             raise bus_unavailable() from error
         except (nats.errors.Error, NoStreamResponseError, OSError) as error:
             raise bus_unavailable() from error
+        finally:
+            self.shedding.publishing -= 1
 
     async def set_flag(self, name: FlagName, setting: Setting) -> None:
         """Returns once the setting is on disk; raises `ApiError` 503 when it is not."""

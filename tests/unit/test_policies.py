@@ -1,0 +1,117 @@
+"""The table of limits: what is built in, what a file may replace, and how a mistake in it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.local_platform import AMPLE
+from services.gateway.app import ROUTES
+from services.gateway.policies import Policies, read_policies
+from services.gateway.route_names import RouteNames, names_of
+from shared.settings import SettingsError
+
+NAMES = names_of(ROUTES)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "limits.toml"
+
+
+def read(path: Path, text: str) -> Policies:
+    path.write_text(text)
+    return read_policies(str(path), NAMES)
+
+
+def test_without_a_file_it_is_a_hundred_a_minute_for_each_and_a_thousand_for_all() -> None:
+    table = read_policies("", NAMES)
+    user = table.of("GET /v1/fixes").policy_for("anyone", "0a1b2c3d")
+    assert (user.name, user.limit, user.window_seconds) == ("user", 100, 60)
+    assert (table.everybody.name, table.everybody.limit, table.everybody.window_seconds) == ("global", 1000, 60)
+    assert table.of("GET /v1/fixes").cost == 1
+    assert table.of("POST /v1/models/retrain").cost == 10
+
+
+def test_the_first_row_that_matches_route_and_key_holds_and_the_built_in_one_is_last(path: Path) -> None:
+    table = read(
+        path,
+        """
+        global = { limit = 50, window_seconds = 10 }
+        policies = [
+          { name = "loader-reads", limit = 7, routes = ["GET /v1/fixes"], principals = ["loader"] },
+          { name = "loader", limit = 900, principals = ["loader"] },
+          { name = "one-key", limit = 30, keys = ["0a1b2c3d"] },
+          { name = "reads", limit = 20, routes = ["GET /v1/fixes"] },
+        ]
+        costs = { "POST /v1/fixes/bulk" = 20, "POST /v1/models/retrain" = 2 }
+        """,
+    )
+
+    def name(route: str, principal: str, key: str = "other") -> str:
+        return table.of(route).policy_for(principal, key).name
+
+    assert name("GET /v1/fixes", "loader") == "loader-reads"
+    assert name("POST /v1/fixes", "loader") == "loader"
+    assert name("GET /v1/fixes", "somebody", "0a1b2c3d") == "one-key"
+    assert name("GET /v1/fixes", "somebody") == "reads"
+    assert name("POST /v1/fixes", "somebody") == "user"
+    assert name("GET /nowhere", "somebody") == "user"
+    assert table.of("POST /v1/fixes/bulk").cost == 20
+    assert table.of("POST /v1/models/retrain").cost == 2
+    assert table.of("POST /v1/confidence/batch").cost == 5
+    assert table.everybody.limit == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("global = { limit = 0 }", "`int` >= 1 - at `$.global.limit`"),
+        ("global = { limit = '9' }", "Expected `int`, got `str` - at `$.global.limit`"),
+        ("globl = { limit = 9 }", "unknown field `globl`"),
+        ("global = { limit = 9, per = 3 }", "unknown field `per` - at `$.global`"),
+        ("policies = [{ limit = 9 }]", "missing required field `name` - at `$.policies[0]`"),
+        ("policies = [{ name = 'A b', limit = 9 }]", "at `$.policies[0].name`"),
+        ("policies = [{ name = 'global', limit = 9 }]", "the name 'global' is taken"),
+        ("policies = [{ name = 'a', limit = 10 }, { name = 'a', limit = 10 }]", "the name 'a' is taken"),
+        ("policies = [{ name = 'a', limit = 9, routes = ['GET /v1/fix'] }]", "no such route: 'GET /v1/fix'"),
+        ("costs = { 'GET /v1/fix' = 3 }", "no such route: 'GET /v1/fix'"),
+        ("costs = { 'GET /v1/fixes' = -1 }", "`int` >= 0"),
+        ("costs = { 'GET /v1/fixes' = 101 }", "user: 'GET /v1/fixes' costs 101, of at most 100"),
+        ("global = { limit = 4 }", "global: 'POST /v1/"),
+        ("global = { limit = 100_001, window_seconds = 1 }", "global: more than 100000 a second"),
+        ("global = ", "Invalid value (at end of document"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_before_anything_starts(path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(path, text)
+    assert str(raised.value).startswith(f"PRECEDENT_POLICIES: {path}: ")
+    assert said in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_told(path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        read_policies(str(path), NAMES)
+
+
+def test_the_ample_table_of_the_measurements_is_valid() -> None:
+    assert read_policies(str(AMPLE), NAMES).of("POST /v1/fixes").policy_for("x", "y").name == "ample"
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        ("GET /v1/fixes", "GET /v1/fixes"),
+        ("POST /v1/fixes/bulk", "POST /v1/fixes/bulk"),
+        ("POST //v1/fixes//bulk/", "POST /v1/fixes/bulk"),
+        ("GET /v1/fixes/7f/", "GET /v1/fixes/{fix_id}"),
+        ("POST /v1/fixes/7f/outcome", "POST /v1/fixes/{fix_id}/outcome"),
+        ("GET /v1/fixes/7f/outcome", None),
+        ("DELETE /v1/fixes", None),
+        ("GET /v1/fixes\n", None),
+        ("GET ", None),
+    ],
+)
+def test_a_request_has_the_name_of_the_route_that_will_serve_it(request_: str, name: str | None) -> None:
+    method, path = request_.split(" ", 1)
+    assert RouteNames(NAMES).of(method, path) == name
