@@ -11,13 +11,16 @@ from typing import Literal
 
 import msgspec
 from nats.js import JetStreamContext
-from nats.js.errors import ObjectNotFoundError
+from nats.js.errors import BadObjectMetaError, DigestMismatchError, LinkIsABucketError, ObjectNotFoundError
 
+from shared import trees
 from shared.topology import MODELS_BUCKET
 
-MAX_BYTES = 64 << 20
+# Eight times a model of 600 trees with 31 leaves each.
+MAX_BYTES = 16 << 20
 # The client waits for ever for a part that the store has lost. 20 MB come in 1.3 s.
 FETCH_SECONDS = 30.0
+UNREADABLE = (BadObjectMetaError, DigestMismatchError, LinkIsABucketError)
 
 
 class ArtefactError(ValueError):
@@ -43,7 +46,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Artefact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`booster` is LightGBM's text format; `features` are its columns, in order.
+    """`booster` is LightGBM's text format, decoded only from `shared.trees`; `features` are its columns, in order.
 
     `begins_at` names the formula (`shared.features.formula.FORMULA`) whose log-odds the trees' sum is added to.
     """
@@ -74,7 +77,15 @@ def decode(data: bytes, *, sha256: str) -> Artefact:
     except msgspec.MsgspecError as error:
         raise ArtefactError(f"not an artefact: {error}") from error
     _check(artefact.calibration)
-    return artefact
+    return msgspec.structs.replace(artefact, booster=_checked(artefact))
+
+
+def _checked(artefact: Artefact) -> str:
+    """The booster as this program writes it, so that LightGBM never reads what somebody else wrote."""
+    try:
+        return trees.write(trees.read(artefact.booster, artefact.features), artefact.features)
+    except trees.TreesError as error:
+        raise ArtefactError(f"booster: {error}") from error
 
 
 def _check(calibration: Calibration) -> None:
@@ -97,11 +108,17 @@ async def fetch(js: JetStreamContext, sha256: str) -> Artefact:
     bucket = await js.object_store(MODELS_BUCKET)
     try:
         async with asyncio.timeout(FETCH_SECONDS) as limit:
+            size = (await bucket.get_info(sha256)).size or 0
+            if size > MAX_BYTES:  # the client reads all of it into memory
+                raise ArtefactError(f"{size} bytes: an artefact has at most {MAX_BYTES}")
             found = await bucket.get(sha256)
+    except UNREADABLE as error:
+        raise ArtefactError(f"artefact {sha256} is damaged in the bucket: {error}") from error
     except ObjectNotFoundError:
         raise ArtefactError(f"no artefact {sha256} in the bucket {MODELS_BUCKET}") from None
     except TimeoutError:
         if not limit.expired():  # NATS did not answer: nothing is known of the artefact
             raise
         raise ArtefactError(f"artefact {sha256} is not whole: its parts did not come") from None
-    return decode(found.data or b"", sha256=sha256)
+    # Checking takes a tenth of a second: long, for whoever waits for an answer meanwhile.
+    return await asyncio.to_thread(decode, found.data or b"", sha256=sha256)

@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 
 from shared import artefacts
 from shared.artefacts import Artefact, ArtefactError, Calibration, decode, encode
+from shared.trees import Tree, write
 
+FEATURES = ["lines_added", "files"]
+STUMP = Tree(
+    feature=[1], threshold=[2.5], decision=[10], left=[-1], right=[-2], leaf_value=[0.5, -0.5], leaf_count=[9, 4]
+)
 ARTEFACT = Artefact(
     kind="confidence",
     feature_set="f1",
-    features=["lines_added", "files"],
-    booster="tree\nversion=v4\n",
+    features=FEATURES,
+    booster=write([STUMP], FEATURES),
     begins_at="zero",
     calibration=Calibration(method="isotonic", x=[0.2, 0.4, 0.8], y=[0.1, 0.5, 0.9]),
 )
@@ -104,3 +109,15 @@ def test_a_base_rate_answers_the_same_for_everything() -> None:
 def test_calibration_never_turns_an_order_around(a: float, b: float) -> None:
     low, high = sorted((a, b))
     assert ARTEFACT.calibration(low) <= ARTEFACT.calibration(high)
+
+
+def test_trees_that_may_not_be_served_are_refused_with_their_reason() -> None:
+    data, sha256 = changed(booster=ARTEFACT.booster.replace("2.5", "nan"))
+    with pytest.raises(ArtefactError, match="booster: tree 0: a threshold that is not finite"):
+        decode(data, sha256=sha256)
+
+
+def test_what_stands_around_the_trees_does_not_reach_lightgbm() -> None:
+    """Parameters in a model's text can name files to read."""
+    data, sha256 = changed(booster=ARTEFACT.booster + "parameters:\n[forcedsplits_filename: /etc/passwd]\n")
+    assert decode(data, sha256=sha256) == ARTEFACT
