@@ -3,7 +3,9 @@
 import asyncio
 import logging
 
-from services.scoring.handlers import Handlers
+from services.scoring.answers import Answers
+from services.scoring.commands import Commands
+from services.scoring.handlers import Handlers, utc_now
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model import Slot
 from services.scoring.store import SCHEMA, Store
@@ -12,7 +14,8 @@ from shared.bus import Bus
 from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery
-from shared.generations import Generations
+from shared.flags import Flags
+from shared.generations import PREDICTIONS, Generations, every
 from shared.outbox import Outbox
 from shared.settings import Settings
 from shared.telemetry import BusMetrics, new_registry
@@ -29,21 +32,25 @@ def create_app(settings: Settings) -> Worker:
     metrics = ScoringMetrics(registry)
     bus_metrics = BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
-    store, outbox = Store(database), Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
+    generations = Generations(settings.redis_url)
+    store, outbox = Store(database), Outbox(bus, database, SCHEMA, generations)
     slot = Slot(lambda sha256: fetch(bus.js, sha256), metrics.model_faults.inc)
-    handlers = Handlers(store, slot, outbox, bus, metrics)
+    flags = Flags(bus)
+    answers = Answers(slot, lambda: flags.on("model_scoring"), lambda: generations.moved([every(PREDICTIONS)]), metrics)
+    handlers = Handlers(store, answers, outbox, bus, metrics)
+    commands = Commands(store, answers, bus, utc_now)
     delivery = Delivery(bus, database, bus_metrics, registry)
-    handlers.register(delivery)
+    handlers.register(delivery, commands)
     imports = handlers.imports(delivery, database)
 
     async def serve_champion() -> None:
         """The present state: a promotion may have been announced while this replica was not listening."""
         row = await store.champion("confidence")
         if row is not None:
-            await slot.serve(ModelPromoted(**dict(row)))
+            await answers.serve(ModelPromoted(**dict(row)))
 
     async def load() -> None:
-        handlers.thresholds = await store.thresholds()
+        await commands.load_thresholds()
         await serve_champion()
 
     async def refresh() -> None:
@@ -51,6 +58,7 @@ def create_app(settings: Settings) -> Worker:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
                 await load()
+                await answers.follow_flag()
                 await handlers.settle_waiting()
             except Exception:
                 if bus.connected and await database.alive():
@@ -66,6 +74,6 @@ def create_app(settings: Settings) -> Worker:
         registry=registry,
         metrics=bus_metrics,
         start=load,
-        background=(outbox.relay, refresh, imports.run),
+        background=(outbox.relay, refresh, imports.run, flags.follow),
         stop=outbox.stop,
     )

@@ -1,25 +1,24 @@
 """Everything scoring hears and says on the bus."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
-import asyncpg
 import msgspec
 from nats.aio.msg import Msg
 
-from services.scoring.domain import LOW_EVIDENCE, Change, Thresholds, change_of, decide, evidence_of, vector_of
+from services.scoring.answers import Answers
+from services.scoring.commands import THRESHOLDS_CHANGED, Commands
+from services.scoring.domain import Change, change_of
 from services.scoring.history import Event, Key, histories
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model import Model, Slot, explain_formula
 from services.scoring.outcomes import Judgement, Report
 from services.scoring.store import Scored, Store
 from shared.bus import Bus
-from shared.contracts.commands import CONFIDENCE, Candidate, Confidence, ExplainedConfidence, Problem, Reply
+from shared.contracts.commands import CONFIDENCE, THRESHOLDS_SET
 from shared.contracts.envelope import Envelope, unseal
 from shared.contracts.fixes import (
     FixCategorized,
@@ -32,16 +31,13 @@ from shared.contracts.fixes import (
 from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery, event_id_of, subject_of
-from shared.errors import PermanentError
-from shared.features.history import History, Past
+from shared.features.history import Past
 from shared.features.vector import FEATURE_SET
 from shared.grouping import Grouper
 from shared.ids import derived_id
 from shared.lane import Lane
 from shared.outbox import Outbox
 from shared.telemetry import trace_headers
-
-TOP_CONTRIBUTIONS = 12
 
 log = logging.getLogger(__name__)
 
@@ -63,25 +59,26 @@ class Heard(msgspec.Struct, frozen=True):
 @dataclass
 class Handlers:
     store: Store
-    slot: Slot
+    answers: Answers
     outbox: Outbox
     bus: Bus
     metrics: ScoringMetrics
     now: Callable[[], datetime] = utc_now
-    thresholds: dict[str, Thresholds] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._submissions = Grouper(self.score_group)
         self._reports = Grouper(self.report_group)
         self._categories = Grouper(self.categorize_group)
 
-    def register(self, delivery: Delivery) -> None:
+    def register(self, delivery: Delivery, commands: Commands) -> None:
         bus = self.bus
         bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
         bus.hear_work(FixCategorized.SUBJECT)(delivery.of(FixCategorized, self.categorized))
         bus.hear_work(OutcomeReported.SUBJECT)(delivery.of(OutcomeReported, self.reported))
         bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)
-        bus.answer(CONFIDENCE)(self.confidence)
+        bus.hear_all(THRESHOLDS_CHANGED)(commands.thresholds_changed)
+        bus.answer(CONFIDENCE)(commands.confidence)
+        bus.answer(THRESHOLDS_SET)(commands.set_thresholds)
 
     def imports(self, delivery: Delivery, database: Database) -> Lane:
         """Imports are scored in time order, so one replica at a time takes them."""
@@ -100,7 +97,7 @@ class Handlers:
         await self._categories.submit((event_id_of(message), event))
 
     async def promoted(self, message: Msg) -> None:
-        await self.slot.serve(unseal(ModelPromoted, message.data))
+        await self.answers.serve(unseal(ModelPromoted, message.data))
 
     async def given_up(self, message: Msg, reason: str) -> None:
         """The fix says that it was given up, and so does an event."""
@@ -149,47 +146,19 @@ class Handlers:
                 event_id=h.event_id,
                 paths=h.change.paths,
                 scored_at=self.now(),
-                features=vector,
+                features=a.vector,
                 feature_set=FEATURE_SET,
                 as_of=h.change.as_of,
-                confidence=a.confidence,
-                source=a.source,
-                degraded=a.degraded,
-                model_version=a.model_version,
-                evidence=a.evidence,
-                low_evidence=a.low_evidence,
-                decision=a.decision,
+                confidence=a.confidence.confidence,
+                source=a.confidence.source,
+                degraded=a.confidence.degraded,
+                model_version=a.confidence.model_version,
+                evidence=a.confidence.evidence,
+                low_evidence=a.confidence.low_evidence,
+                decision=a.confidence.decision,
             )
-            for (h, _), (a, vector) in zip(heard, answers, strict=True)
+            for (h, _), a in zip(heard, answers, strict=True)
         ]
-
-    def answers(
-        self, changes: Sequence[Change], known: Sequence[History | None]
-    ) -> list[tuple[Confidence, list[float]]]:
-        """The confidence of each change, and the vector behind it. Without history (None) the answer is degraded."""
-        vectors = [vector_of(c, h) for c, h in zip(changes, known, strict=True)]
-        # A second look without the submitter's claims, where there are any: they alone must not merge anything.
-        unclaimed = [vector_of(c, h, with_signals=False) for c, h in zip(changes, known, strict=True) if c.signals]
-        started = time.perf_counter()
-        predictions = self.slot.predict([*vectors, *unclaimed])
-        self.metrics.inference.observe(time.perf_counter() - started)
-        without = iter(predictions[len(vectors) :])
-        answers = []
-        for change, history, p, vector in zip(changes, known, predictions, vectors, strict=False):
-            evidence = evidence_of(history)
-            doubted = next(without).confidence if change.signals else p.confidence
-            limits = self.thresholds.get(change.repository) or self.thresholds[""]
-            answer = Confidence(
-                confidence=p.confidence,
-                source=p.source,
-                degraded=p.source == "formula" or history is None,
-                model_version=p.model_version,
-                evidence=evidence,
-                low_evidence=None if evidence is None else evidence < LOW_EVIDENCE,
-                decision=decide(p.confidence, doubted, limits),
-            )
-            answers.append((answer, vector))
-        return answers
 
     async def report_group(self, heard: Sequence[tuple[UUID, Report, dict[str, str]]]) -> Sequence[None]:
         reports = [report for _, report, _ in heard]
@@ -207,69 +176,12 @@ class Handlers:
         decided = [j for j in judged if j.state != "pending"]
         return [self.bus.seal(recorded_event(j), traces.get(j.report.fix_id)) for j in decided]
 
-    async def confidence(self, message: Msg) -> bytes:
-        """A list of candidates in, a list of replies out, in order."""
-        candidates = msgspec.json.decode(message.data, type=list[Candidate])
-        replies: list[Reply | None] = [None] * len(candidates)
-        changes: list[tuple[int, Change]] = []
-        for i, candidate in enumerate(candidates):
-            try:
-                changes.append((i, candidate_change(candidate, self.now())))
-            except PermanentError as error:
-                problem = Problem(status=400, code="invalid_diff", detail=str(error), field="diff")
-                replies[i] = Reply(problem=problem)
-        known = await self._known([change for _, change in changes])
-        answers = self.answers([change for _, change in changes], known)
-        for (i, _), (answer, vector) in zip(changes, answers, strict=True):
-            explained = self._explain(answer, vector) if candidates[i].explain else answer
-            replies[i] = Reply(value=msgspec.Raw(msgspec.json.encode(explained)))
-        return msgspec.json.encode(replies)
-
-    async def _known(self, changes: Sequence[Change]) -> Sequence[History | None]:
-        """Each candidate on its own: candidates are not each other's past."""
-        try:
-            stored, _ = await self.store.pasts([change.event() for change in changes])
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("answering without history: %s", error)
-            return [None] * len(changes)
-        return [histories([c.event()], [past])[0] for c, past in zip(changes, stored, strict=True)]
-
-    def _explain(self, answer: Confidence, vector: Sequence[float]) -> Confidence:
-        model: Model | None = self.slot.current
-        if answer.source == "formula":
-            base, effects = explain_formula(vector)
-        elif model is not None and model.version == answer.model_version:
-            base, effects = model.explain(vector)
-        else:  # swapped in between: no explanation is better than another model's
-            return answer
-        return ExplainedConfidence(
-            **msgspec.structs.asdict(answer), base_value=base, contributions=tuple(effects[:TOP_CONTRIBUTIONS])
-        )
-
     async def settle_waiting(self) -> None:
         """Outcomes that still wait: for a fix that is here after all, or for one that will not come."""
         announce = partial(self.announce, {})
         await self.outbox.publish(await self.store.report_missed(announce))
         reason = "unknown_fix: nobody handed in this fix within a day"
         await self.outbox.publish(await self.store.refuse_overdue(reason, announce))
-
-
-def candidate_change(candidate: Candidate, now: datetime) -> Change:
-    return change_of(
-        FixSubmitted(
-            id=derived_id("candidate"),
-            principal="",
-            agent_id=candidate.agent_id,
-            repository=candidate.repository,
-            author=candidate.author,
-            fix_type=candidate.fix_type,
-            signals=candidate.signals,
-            diff=candidate.diff,
-            features=candidate.features,
-            submitted_at=now,
-        ),
-        now,
-    )
 
 
 def imported_outcome(fix: FixSubmitted, now: datetime) -> Report | None:

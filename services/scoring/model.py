@@ -3,21 +3,32 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import isnan, nan
 
-import lightgbm
 import msgspec
-import numpy as np
 
 from shared.artefacts import Artefact, ArtefactError
 from shared.contracts.commands import Contribution
 from shared.contracts.fixes import Source
 from shared.contracts.models import ModelPromoted
-from shared.features.formula import FORMULA, effects, formula, log_odds
-from shared.features.vector import FEATURE_SET, FEATURES
+from shared.features.formula import effects, formula
+from shared.features.vector import FEATURES
+from shared.predictor import Predictor
+
+TOP = 12
 
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[str], Awaitable[Artefact]]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """In log-odds, before calibration: `base_value`, the contributions and `others` add up to `raw_score`."""
+
+    base_value: float
+    contributions: tuple[Contribution, ...]
+    others: float
+    raw_score: float
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,63 +39,48 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str | None
 
 
-class Model:
-    """A booster with its calibration. LightGBM's prediction is thread-safe, its contributions are not."""
+class Model(msgspec.Struct, frozen=True):
+    """A trained model under its name in the registry."""
 
-    def __init__(self, version: str, artefact: Artefact) -> None:
-        if artefact.kind != "confidence":
-            raise ArtefactError(f"{version}: a model of kind {artefact.kind} does not answer for confidence")
-        if artefact.feature_set != FEATURE_SET or tuple(artefact.features) != FEATURES:
-            raise ArtefactError(f"{version}: trained on other features than this version computes; retrain")
-        if artefact.begins_at != FORMULA:
-            raise ArtefactError(f"{version}: fitted on top of another formula than this version's; retrain")
-        self.version = version
-        self._calibrate = artefact.calibration
-        self._booster = lightgbm.Booster(model_str=artefact.booster)
-        if self._booster.num_feature() != len(FEATURES):
-            raise ArtefactError(f"{version}: {self._booster.num_feature()} columns instead of {len(FEATURES)}")
-
-    def predict(self, vectors: Sequence[Sequence[float]]) -> list[float]:
-        """P(held) for each row: the formula's log-odds plus the trees', calibrated."""
-        rows = np.asarray(vectors, dtype=np.float64)
-        trees = np.asarray(self._booster.predict(rows, raw_score=True, num_threads=1))
-        begun = np.asarray([log_odds(v) for v in vectors])
-        return [self._calibrate(float(p)) for p in 1 / (1 + np.exp(-(begun + trees)))]
-
-    def explain(self, vector: Sequence[float]) -> tuple[float, list[Contribution]]:
-        """(base value, contributions, largest first), in log-odds before calibration: their sum is the raw score."""
-        row = np.asarray([vector], dtype=np.float64)
-        added = np.asarray(self._booster.predict(row, pred_contrib=True, num_threads=1))[0]
-        base, known = effects(vector)
-        for name, effect in zip(FEATURES, added[:-1], strict=True):
-            known[name] = known.get(name, 0.0) + float(effect)
-        return base + float(added[-1]), contributions(vector, known)
+    version: str
+    sha256: str
+    predictor: Predictor
 
 
-def contributions(vector: Sequence[float], effect: Mapping[str, float]) -> list[Contribution]:
+def explanation(vector: Sequence[float], base: float, effect: Mapping[str, float]) -> Explanation:
     values = dict(zip(FEATURES, vector, strict=True))
+    moved = sorted((name for name in effect if effect[name]), key=lambda name: -abs(effect[name]))
     named = [
-        Contribution(feature=name, value=None if np.isnan(values[name]) else values[name], effect=size)
-        for name, size in effect.items()
-        if size
+        Contribution(feature=name, value=None if isnan(values[name]) else values[name], effect=effect[name])
+        for name in moved[:TOP]
     ]
-    return sorted(named, key=lambda c: -abs(c.effect))
+    rest = sum(effect[name] for name in moved[TOP:])
+    return Explanation(base_value=base, contributions=tuple(named), others=rest, raw_score=base + sum(effect.values()))
 
 
-def explain_formula(vector: Sequence[float]) -> tuple[float, list[Contribution]]:
-    base, known = effects(vector)
-    return base, contributions(vector, known)
+def predict(model: Model | None, vectors: Sequence[Sequence[float]]) -> list[Prediction]:
+    """Without a model the formula answers."""
+    if model is None:
+        return [Prediction(confidence=formula(v), source="formula", model_version=None) for v in vectors]
+    return [Prediction(confidence=model.predictor(v), source="model", model_version=model.version) for v in vectors]
+
+
+def explain(model: Model | None, vectors: Sequence[Sequence[float]]) -> list[Explanation]:
+    """Milliseconds a vector with a model: not for the event loop's thread."""
+    if model is None:
+        return [explanation(v, *effects(v)) for v in vectors]
+    return [explanation(v, *known) for v, known in zip(vectors, model.predictor.explain(vectors), strict=True)]
 
 
 class Slot:
-    """Holds the model that answers, and the one before it. With neither, the formula answers."""
+    """Holds the model that answers, and the one before it."""
 
-    def __init__(self, fetch: Fetch, failed: Callable[[], None]) -> None:
+    def __init__(self, fetch: Fetch, failed: Callable[[], None], initial: Model | None = None) -> None:
         self._fetch = fetch
         self._failed = failed
         self._promotion_id = 0
         self._lock = asyncio.Lock()
-        self.current: Model | None = None
+        self.current = initial
         self.previous: Model | None = None
 
     async def serve(self, promoted: ModelPromoted) -> bool:
@@ -93,9 +89,8 @@ class Slot:
             if promoted.kind != "confidence" or promoted.promotion_id <= self._promotion_id:
                 return False
             try:
-                artefact = await self._fetch(promoted.sha256)
-                model = await asyncio.to_thread(_load, promoted.version, artefact)
-            except (ArtefactError, lightgbm.basic.LightGBMError) as error:
+                model = await self._model(promoted)
+            except ArtefactError as error:
                 log.error("model %s is not served: %s", promoted.version, error)
                 self._failed()
                 return False
@@ -105,14 +100,19 @@ class Slot:
             log.info("model %s answers from now on", promoted.version)
             return True
 
-    def predict(self, vectors: Sequence[Sequence[float]]) -> list[Prediction]:
-        model = self.current
-        if model is None:
-            return [Prediction(confidence=formula(v), source="formula", model_version=None) for v in vectors]
-        return [Prediction(confidence=p, source="model", model_version=model.version) for p in model.predict(vectors)]
+    async def _model(self, promoted: ModelPromoted) -> Model:
+        """A rollback needs no store: the model before this one is still here."""
+        name = (promoted.version, promoted.sha256)
+        if self.previous is not None and (self.previous.version, self.previous.sha256) == name:
+            return self.previous
+        artefact = await self._fetch(promoted.sha256)
+        return await asyncio.to_thread(_load, *name, artefact)
 
 
-def _load(version: str, artefact: Artefact) -> Model:
-    model = Model(version, artefact)
-    model.predict([[float("nan")] * len(FEATURES)] * 2)
+def _load(version: str, sha256: str, artefact: Artefact) -> Model:
+    """Warm: what is slow the first time is done before anybody waits for it."""
+    model = Model(version, sha256, Predictor(artefact))
+    nothing = [nan] * len(FEATURES)
+    predict(model, [nothing])
+    explain(model, [nothing])
     return model

@@ -10,6 +10,7 @@ import msgspec
 from services.scoring.domain import Thresholds
 from services.scoring.history import Buckets, Event, Key
 from services.scoring.outcomes import Judgement, Report, Subject, failures_moved, judge
+from shared.contracts.commands import ThresholdsSet
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import Decision, FixCategorized, FixSubmitted, Source
 from shared.database import Connection, Database, storable
@@ -27,7 +28,7 @@ with want as (
   select * from unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
     as w(i, as_of, repository, scope, name)
 )
-select w.i, w.scope, w.name, b.*
+select w.i, null::uuid as scored, b.*
 from want w cross join lateral (
   select
     coalesce(sum(h.changes) filter (where h.last_change_at <= w.as_of), 0)::int as changes,
@@ -50,7 +51,7 @@ from want w cross join lateral (
 ) b
 where b.last_at is not null
 union all
-select null, null, f.id::text, null, null, null, null, null from scoring.agent_auto_fixes f
+select null, f.id, null, null, null, null, null from scoring.agent_auto_fixes f
 where f.id = any($6::uuid[]) and f.scored_at is not null
 """
 
@@ -204,6 +205,10 @@ select distinct o.fix_id from scoring.fix_outcomes o join scoring.agent_auto_fix
 where o.state = 'pending' and f.scored_at is not null limit 500
 """
 THRESHOLDS = "select repository, auto_merge, block from scoring.thresholds"
+SET_THRESHOLDS = """
+insert into scoring.thresholds as t (repository, auto_merge, block) values ($1, $2, $3)
+on conflict (repository) do update set auto_merge = excluded.auto_merge, block = excluded.block, updated_at = now()
+"""
 CHAMPION = """
 select p.id as promotion_id, m.version, m.kind, m.sha256, p.previous
 from trainer.models m join trainer.model_promotions p on p.version = m.version
@@ -260,24 +265,20 @@ class Store:
 
     async def pasts(self, events: Sequence[Event], ids: Sequence[UUID] = ()) -> tuple[list[dict[Key, Past]], set[UUID]]:
         """Each event's keys' past as of its time (a key without one is absent); which `ids` are scored already."""
-        wanted = [(i, e.as_of, key) for i, e in enumerate(events) for key in e.keys]
+        # Candidates of one request are of one time and mostly of one repository: what they share is read once.
+        wanted = list({(e.as_of, key): None for e in events for key in e.keys})
         rows = await self._pool.fetch(
             PAST,
-            [i for i, _, _ in wanted],
-            [at for _, at, _ in wanted],
-            [key.repository for _, _, key in wanted],
-            [key.scope for _, _, key in wanted],
-            [key.name for _, _, key in wanted],
+            list(range(len(wanted))),
+            [at for at, _ in wanted],
+            [key.repository for _, key in wanted],
+            [key.scope for _, key in wanted],
+            [key.name for _, key in wanted],
             ids,
         )
-        found: list[dict[Key, Past]] = [{} for _ in events]
-        scored = set()
-        for i, scope, name, *past in rows:
-            if i is None:
-                scored.add(UUID(name))
-            else:
-                found[i][Key(events[i].keys[0].repository, scope, name)] = Past(*past)
-        return found, scored
+        found = {wanted[i]: Past(*past) for i, _, *past in rows if i is not None}
+        scored = {fix_id for i, fix_id, *_ in rows if i is None}
+        return [{key: found[e.as_of, key] for key in e.keys if (e.as_of, key) in found} for e in events], scored
 
     async def record(
         self, scored: Sequence[Scored], events: Mapping[UUID, Event], said: Sequence[Envelope],
@@ -385,6 +386,9 @@ class Store:
     async def thresholds(self) -> dict[str, Thresholds]:
         rows = await self._pool.fetch(THRESHOLDS)
         return {r["repository"]: Thresholds(auto_merge=r["auto_merge"], block=r["block"]) for r in rows}
+
+    async def set_thresholds(self, command: ThresholdsSet) -> None:
+        await self._pool.execute(SET_THRESHOLDS, command.repository, command.auto_merge, command.block)
 
     async def champion(self, kind: str) -> asyncpg.Record | None:
         """promotion_id, version, kind, sha256, previous of the model that should answer now."""

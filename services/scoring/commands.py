@@ -1,0 +1,102 @@
+"""What scoring answers at once: how likely a change is to hold, and what is decided on such numbers."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from nats.aio.msg import Msg
+
+from services.scoring.answers import Answers
+from services.scoring.domain import Change, change_of
+from services.scoring.history import histories
+from services.scoring.store import Store
+from shared.bus import Bus
+from shared.contracts.commands import (
+    Candidate,
+    Problem,
+    Reply,
+    ThresholdsSet,
+)
+from shared.contracts.fixes import FixSubmitted
+from shared.errors import PermanentError
+from shared.features.history import History
+
+# From one replica to all of them, over core NATS: read them again.
+THRESHOLDS_CHANGED = "thresholds.changed.v1"
+# Of a change that nobody stores.
+NO_ID = UUID(int=0)
+
+log = logging.getLogger(__name__)
+
+
+class Commands:
+    def __init__(self, store: Store, answers: Answers, bus: Bus, now: Callable[[], datetime]) -> None:
+        self._store, self._answers, self._bus, self._now = store, answers, bus, now
+
+    async def confidence(self, message: Msg) -> bytes:
+        """A list of candidates in, a list of replies out, in order."""
+        candidates = msgspec.json.decode(message.data, type=list[Candidate])
+        now = self._now()
+        replies: dict[int, Reply] = {}
+        changes: dict[int, Change] = {}
+        for i, candidate in enumerate(candidates):
+            try:
+                changes[i] = candidate_change(candidate, now)
+            except PermanentError as error:
+                problem = Problem(status=400, code="invalid_diff", detail=str(error), field="diff")
+                replies[i] = Reply(problem=problem)
+        wanted = list(changes.values())
+        answers = dict(zip(changes, self._answers(wanted, await self._known(wanted)), strict=True))
+        asked = [i for i in answers if candidates[i].explain]
+        explained = dict(zip(asked, await self._answers.explained([answers[i] for i in asked]), strict=True))
+        for i, answer in answers.items():
+            replies[i] = Reply(value=msgspec.Raw(msgspec.json.encode(explained.get(i, answer.confidence))))
+        return msgspec.json.encode([replies[i] for i in range(len(candidates))])
+
+    async def _known(self, changes: Sequence[Change]) -> Sequence[History | None]:
+        """Each candidate on its own: candidates are not each other's past."""
+        events = [change.event() for change in changes]
+        try:
+            stored, _ = await self._store.pasts(events)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("answering without history: %s", error)
+            return [None] * len(changes)
+        return [histories([event], [past])[0] for event, past in zip(events, stored, strict=True)]
+
+    async def set_thresholds(self, message: Msg) -> bytes:
+        """In force here before the answer, and elsewhere as soon as the other replicas hear of it."""
+        command = msgspec.json.decode(message.data, type=ThresholdsSet)
+        if not 0 <= command.block < command.auto_merge <= 1:
+            detail = "0 ≤ block < auto_merge ≤ 1"
+            return msgspec.json.encode(Reply(problem=Problem(status=400, code="invalid_request", detail=detail)))
+        await self._store.set_thresholds(command)
+        await self.load_thresholds()
+        await self._bus.nc.publish(THRESHOLDS_CHANGED, b"")
+        return msgspec.json.encode(Reply(value=msgspec.Raw(msgspec.json.encode(command))))
+
+    async def thresholds_changed(self, _: Msg) -> None:
+        await self.load_thresholds()
+
+    async def load_thresholds(self) -> None:
+        await self._answers.decide_by(await self._store.thresholds())
+
+
+def candidate_change(candidate: Candidate, now: datetime) -> Change:
+    return change_of(
+        FixSubmitted(
+            id=NO_ID,
+            principal="",
+            agent_id=candidate.agent_id,
+            repository=candidate.repository,
+            author=candidate.author,
+            fix_type=candidate.fix_type,
+            signals=candidate.signals,
+            diff=candidate.diff,
+            features=candidate.features,
+            submitted_at=now,
+        ),
+        now,
+    )
