@@ -14,7 +14,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 from services.gateway.edge import Edge
 from services.gateway.problems import respond
 from services.gateway.route_names import RouteNames, names_of
-from services.gateway.routes import confidence, events, fixes, flags, health, knowledge, models, outcomes
+from services.gateway.routes import confidence, events, fixes, flags, health, knowledge, models, outcomes, thresholds
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
 
@@ -47,6 +47,8 @@ ROUTES = [
     events.events,
     flags.list_flags,
     flags.set_flag,
+    thresholds.get_thresholds,
+    thresholds.put_thresholds,
     health.healthz,
     health.readyz,
     health.metrics,

@@ -111,3 +111,10 @@ class FlagBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class PromoteBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: Detail | None = None
+
+
+class ThresholdsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """0 ≤ `block` < `auto_merge` ≤ 1."""
+
+    auto_merge: Annotated[float, Meta(ge=0, le=1)]
+    block: Annotated[float, Meta(ge=0, le=1)]

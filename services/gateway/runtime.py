@@ -19,6 +19,7 @@ from services.gateway.knowledge_queries import KnowledgeQueries
 from services.gateway.limiter import Limiter
 from services.gateway.markers import Markers
 from services.gateway.metrics import GatewayMetrics
+from services.gateway.model_queries import ModelQueries
 from services.gateway.policies import read_policies
 from services.gateway.problems import ApiError, bus_unavailable
 from services.gateway.queries import Queries
@@ -60,6 +61,7 @@ class Runtime:
         self.database = Database(settings, SERVICE)
         self.queries = Queries(self.database)
         self.knowledge = KnowledgeQueries(self.database)
+        self.model_reads = ModelQueries(self.database)
         self.keys = Keys(self.queries.principal)
         self.markers = Markers(settings.redis_url)
         self.policies = read_policies(settings.policies, routes)

@@ -145,6 +145,15 @@ class FlagView(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime | None = None
 
 
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """`inherited`: the repository has none of its own, these are everybody's (`repository` = "")."""
+
+    repository: str
+    auto_merge: float
+    block: float
+    inherited: bool
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """`next_cursor` is null on the last page."""
 

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from shared.contracts.fixes import Category, Decision, Related, Signals, Source
 
 CONFIDENCE = "scoring.confidence"
+THRESHOLDS_SET = "scoring.thresholds.set"
 ANALYZE = "patterns.analyze"
 CORRECT = "patterns.fixes.correct"
 LEARNING_CREATE = "patterns.learnings.create"
@@ -78,8 +79,23 @@ class Confidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False)
 
 
 class ExplainedConfidence(Confidence, frozen=True, kw_only=True):
+    """`base_value`, the contributions and `others`, the sum of those too small to list, make `raw_score`."""
+
     base_value: float
     contributions: tuple[Contribution, ...]
+    others: float
+    raw_score: float
+
+
+class ThresholdsSet(msgspec.Struct, frozen=True, kw_only=True):
+    """From `auto_merge` on a change may merge by itself, below `block` it gets no further. '' = every other repository.
+
+    The whole state, so a repeated command is the same command.
+    """
+
+    repository: str
+    auto_merge: float
+    block: float
 
 
 class ToAnalyze(msgspec.Struct, frozen=True, kw_only=True):
