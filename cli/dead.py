@@ -3,18 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import click
 import nats
 from nats.js import JetStreamContext
-from nats.js.api import RawStreamMsg
-from nats.js.errors import NotFoundError
 
 from cli.platform import platform_urls
-
-STREAM = "DEAD"
-REASON, SUBJECT = "precedent-reason", "precedent-subject"
+from shared.dead_letters import Letter, letters, replay
 
 
 @asynccontextmanager
@@ -24,33 +19,6 @@ async def stream(url: str) -> AsyncIterator[JetStreamContext]:
         yield connection.jetstream()
     finally:
         await connection.close()
-
-
-async def newest(js: JetStreamContext, limit: int) -> list[RawStreamMsg]:
-    """The newest letters first; numbers that were replayed or have expired are passed over."""
-    state = (await js.stream_info(STREAM)).state
-    found: list[RawStreamMsg] = []
-    for number in range(state.last_seq, max(state.first_seq, 1) - 1, -1):
-        try:
-            found.append(await js.get_msg(STREAM, number))
-        except NotFoundError:
-            continue
-        if len(found) == limit:
-            break
-    return found
-
-
-async def replay(js: JetStreamContext, number: int) -> str:
-    """Sends the letter to where it came from and takes it out of the stream; returns the subject."""
-    letter = await js.get_msg(STREAM, number)
-    headers = dict(letter.headers or {})
-    subject = str(headers.pop(SUBJECT))
-    headers.pop(REASON, None)
-    # Another message for JetStream, the same event for the consumer.
-    headers["Nats-Msg-Id"] = f"replay-{number}-{letter.time}"
-    await js.publish(subject, letter.data or b"", headers=headers)
-    await js.delete_msg(STREAM, number)
-    return subject
 
 
 @click.group()
@@ -69,21 +37,27 @@ def dead(context: click.Context, nats_url: str | None) -> None:
 def list_letters(url: str, limit: int) -> None:
     """Number, service, subject, entity and reason, newest first."""
 
-    async def run() -> list[RawStreamMsg]:
+    async def run() -> list[Letter]:
         async with stream(url) as js:
             return await newest(js, limit)
 
-    letters = asyncio.run(run())
-    for letter in letters:
+    found = asyncio.run(run())
+    for letter in found:
         print(line(letter))
-    if not letters:
+    if not found:
         print("nothing was given up")
 
 
-def line(letter: RawStreamMsg) -> str:
-    headers: dict[str, Any] = dict(letter.headers or {})
-    service = (letter.subject or "").split(".")[1]
-    return f"{letter.seq}  {service}  {headers.get(SUBJECT)}  {headers.get('ce-subject', '-')}  {headers.get(REASON)}"
+async def newest(js: JetStreamContext, limit: int) -> list[Letter]:
+    found, before = await letters(js, None, limit)
+    while before is not None and len(found) < limit:
+        more, before = await letters(js, before, limit - len(found))
+        found += more
+    return found
+
+
+def line(letter: Letter) -> str:
+    return f"{letter.number}  {letter.service}  {letter.subject}  {letter.about or '-'}  {letter.reason}"
 
 
 @dead.command("replay")
@@ -95,9 +69,9 @@ def replay_letters(url: str, numbers: tuple[int, ...]) -> None:
     async def run() -> None:
         async with stream(url) as js:
             for number in numbers:
-                try:
-                    print(f"{number} went to {await replay(js, number)}")
-                except NotFoundError:
-                    raise click.ClickException(f"there is no letter {number}; see `precedent dead list`") from None
+                sent = await replay(js, number)
+                if sent is None:
+                    raise click.ClickException(f"there is no letter {number}; see `precedent dead list`")
+                print(f"{number} went to {sent.subject}")
 
     asyncio.run(run())

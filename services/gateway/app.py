@@ -14,7 +14,18 @@ from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 from services.gateway.edge import Edge
 from services.gateway.problems import respond
 from services.gateway.route_names import RouteNames, names_of
-from services.gateway.routes import confidence, events, fixes, flags, health, knowledge, models, outcomes, thresholds
+from services.gateway.routes import (
+    confidence,
+    events,
+    fixes,
+    flags,
+    health,
+    knowledge,
+    models,
+    operations,
+    outcomes,
+    thresholds,
+)
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
 
@@ -49,6 +60,9 @@ ROUTES = [
     flags.set_flag,
     thresholds.get_thresholds,
     thresholds.put_thresholds,
+    operations.get_operations,
+    operations.list_dead_letters,
+    operations.replay_dead_letter,
     health.healthz,
     health.readyz,
     health.metrics,

@@ -50,10 +50,15 @@ def chosen(items: Sequence[Any], names: str | None, cls: type) -> list[Any]:
     return [{name: getattr(item, name) for name in dict.fromkeys(("id", *wanted))} for item in items]
 
 
-def page(request: Request[Any, Any, Any], listing: Listing[T], names: str | None, cls: type[T]) -> Response[Page[Any]]:
-    cursor = None if listing.after is None else encode_cursor(listing.after)
+def continued(request: Request[Any, Any, Any], items: list[Any], cursor: str | None) -> Response[Page[Any]]:
+    """The items, and where the next page is."""
     headers = {}
     if cursor is not None:
         kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
         headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
-    return Response(Page(items=chosen(listing.items, names, cls), next_cursor=cursor), headers=headers)
+    return Response(Page(items=items, next_cursor=cursor), headers=headers)
+
+
+def page(request: Request[Any, Any, Any], listing: Listing[T], names: str | None, cls: type[T]) -> Response[Page[Any]]:
+    cursor = None if listing.after is None else encode_cursor(listing.after)
+    return continued(request, chosen(listing.items, names, cls), cursor)

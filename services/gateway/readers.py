@@ -68,6 +68,10 @@ class Readers:
         self._open()
         await asyncio.gather(*(follower.run() for follower in self._followers), self._check_keys())
 
+    @property
+    def count(self) -> int:
+        return len(self._present)
+
     async def _check_keys(self) -> None:
         """Asks once for each key, however many read with it."""
         while True:

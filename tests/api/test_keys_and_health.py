@@ -72,7 +72,7 @@ def _operations() -> list[tuple[str, str]]:
 async def test_every_route_needs_a_key_and_a_scope(api: Api, method: str, path: str) -> None:
     for name in ("fix_id", "pattern_id", "learning_id", "run_id"):
         path = path.replace(f"{{{name}:uuid}}", str(uuid4()))
-    path = path.replace("{version:str}", "confidence-1")
+    path = path.replace("{letter_id:int}", "1").replace("{version:str}", "confidence-1")
     assert (await api.client.request(method, path)).status_code == 401
     api.keys["nobody"] = await api.world.key("nobody", scopes=[])
     answer = await api.call(method, path, as_="nobody")
