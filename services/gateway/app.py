@@ -15,6 +15,7 @@ from services.gateway.edge import Edge
 from services.gateway.problems import respond
 from services.gateway.route_names import RouteNames, names_of
 from services.gateway.routes import (
+    calibration,
     confidence,
     events,
     fixes,
@@ -52,6 +53,7 @@ ROUTES = [
     models.list_models,
     models.get_model,
     models.list_promotions,
+    calibration.get_calibration,
     models.retrain,
     models.promote,
     models.get_training_run,

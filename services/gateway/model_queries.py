@@ -1,5 +1,6 @@
 """The reads about confidence itself: what is decided on it, and how it turned out."""
 
+from services.gateway.live_calibration import Counted
 from services.gateway.reads import Reads
 from services.gateway.views import Thresholds
 
@@ -7,6 +8,9 @@ THRESHOLDS = """
 select $1::text as repository, auto_merge, block, t.repository <> $1 as inherited from scoring.thresholds t
 where t.repository in ($1, '') order by t.repository desc limit 1
 """
+CALIBRATION = "select bin, count, predicted, observed, squared from scoring.calibration($1, $2) order by bin"
+# The newest fixes of a version that have an outcome: so many are read in a tenth of a second.
+MOST_OUTCOMES = 100_000
 
 
 class ModelQueries(Reads):
@@ -14,3 +18,6 @@ class ModelQueries(Reads):
         """Its own, or everybody's, which the migration wrote that made the table."""
         [found] = await self._all(Thresholds, THRESHOLDS, repository)
         return found
+
+    async def calibration(self, version: str) -> list[Counted]:
+        return await self._all(Counted, CALIBRATION, version, MOST_OUTCOMES)

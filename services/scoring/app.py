@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from services.scoring.answers import Answers
 from services.scoring.commands import Commands
@@ -9,6 +11,7 @@ from services.scoring.handlers import Handlers, utc_now
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model import Slot
 from services.scoring.store import SCHEMA, Store
+from services.scoring.watch import Watch
 from shared.artefacts import fetch
 from shared.bus import Bus
 from shared.contracts.models import ModelPromoted
@@ -23,6 +26,7 @@ from shared.worker import Worker
 
 SERVICE = "scoring"
 REFRESH_SECONDS = 10.0
+WATCH_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +40,11 @@ def create_app(settings: Settings) -> Worker:
     store, outbox = Store(database), Outbox(bus, database, SCHEMA, generations)
     slot = Slot(lambda sha256: fetch(bus.js, sha256), metrics.model_faults.inc)
     flags = Flags(bus)
-    answers = Answers(slot, lambda: flags.on("model_scoring"), lambda: generations.moved([every(PREDICTIONS)]), metrics)
+    renewed = partial(generations.moved, [every(PREDICTIONS)])
+    answers = Answers(slot, partial(flags.on, "model_scoring"), renewed, metrics)
     handlers = Handlers(store, answers, outbox, bus, metrics)
     commands = Commands(store, answers, bus, utc_now)
+    watch = Watch(store, bus, metrics, partial(flags.on, "drift_requests"), utc_now)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery, commands)
     imports = handlers.imports(delivery, database)
@@ -54,15 +60,18 @@ def create_app(settings: Settings) -> Worker:
         await serve_champion()
 
     async def refresh() -> None:
+        await load()
+        await answers.follow_flag()
+        await handlers.settle_waiting()
+
+    async def repeat(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(seconds)
             try:
-                await load()
-                await answers.follow_flag()
-                await handlers.settle_waiting()
+                await do()
             except Exception:
                 if bus.connected and await database.alive():
-                    log.exception("the refresh failed; it tries again")
+                    log.exception("what is done every %.0f s failed; it is tried again", seconds)
 
     bus.on_reconnect.append(serve_champion)
     return Worker(
@@ -74,6 +83,12 @@ def create_app(settings: Settings) -> Worker:
         registry=registry,
         metrics=bus_metrics,
         start=load,
-        background=(outbox.relay, refresh, imports.run, flags.follow),
+        background=(
+            outbox.relay,
+            partial(repeat, REFRESH_SECONDS, refresh),
+            partial(repeat, WATCH_SECONDS, watch.look),
+            imports.run,
+            flags.follow,
+        ),
         stop=outbox.stop,
     )

@@ -1,6 +1,6 @@
 """What scoring counts. Label sets are closed: an agent appears as its kind, never by name."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.scoring.store import Scored
 from shared.agents import agent_kind
@@ -27,6 +27,26 @@ class ScoringMetrics:
             "ml_inference_duration_seconds", "Vectors to confidences, a group.", registry=registry, buckets=SECONDS
         )
         self.model_faults = Counter("ml_model_faults", "Promoted models that could not be served.", registry=registry)
+
+        self._outcomes = Gauge(
+            "ml_live_outcomes", "Outcomes that came after the champion's prediction, of the newest.", registry=registry
+        )
+        self._error = Gauge(
+            "ml_calibration_error", "Expected calibration error on those outcomes.", ("kind",), registry=registry
+        )
+        self._shift = Gauge(
+            "ml_score_shift", "Population stability index: the latest scores against the first.", registry=registry
+        )
+
+    def turned_out(self, outcomes: int, error: float | None) -> None:
+        """An error that nothing is known of is not shown."""
+        self._outcomes.set(outcomes)
+        self._error.clear()
+        if error is not None:
+            self._error.labels("confidence").set(error)
+
+    def shifted(self, shift: float | None) -> None:
+        self._shift.set(float("nan") if shift is None else shift)
 
     def scored(self, item: Scored) -> None:
         """`category` is the declared type: what patterns finds is counted there."""

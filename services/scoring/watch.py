@@ -1,0 +1,56 @@
+"""How the model in use turns out, and the word to the trainer when it should learn again."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from services.scoring import drift
+from services.scoring.metrics import ScoringMetrics
+from services.scoring.store import Store
+from shared.bus import Bus
+from shared.contracts.models import RetrainRequested
+from shared.ids import derived_id
+
+# Of the newest outcomes: enough to tell an error of one percent, few enough to be read every minute.
+RECENT_OUTCOMES = 5_000
+# Fewer say nothing about calibration.
+MIN_OUTCOMES = 100
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    def __init__(
+        self, store: Store, bus: Bus, metrics: ScoringMetrics, asking: Callable[[], bool], now: Callable[[], datetime]
+    ) -> None:
+        """`asking` says whether runs are asked for at all."""
+        self._store, self._bus, self._metrics, self._asking, self._now = store, bus, metrics, asking, now
+
+    async def look(self) -> None:
+        """Once a minute. Of all replicas that look at the same moment, one asks."""
+        version = await self._store.champion_version("confidence")
+        shift = None
+        if version is not None:
+            await self._measure(version)
+            shift = drift.shift(*await self._store.scores(version, drift.WINDOW))
+            self._metrics.shifted(shift)
+        if self._asking():
+            await self._ask(version, shift)
+
+    async def _measure(self, version: str) -> None:
+        count, error = await self._store.calibration_error(version, RECENT_OUTCOMES)
+        self._metrics.turned_out(count, error if count >= MIN_OUTCOMES else None)
+
+    async def _ask(self, version: str | None, shift: float | None) -> None:
+        last_run, last_run_at, learned = await self._store.last_run(version)
+        new, importing = await self._store.news(last_run_at, drift.enough(learned))
+        found = drift.Situation(
+            now=self._now(), last_run_at=last_run_at, learned=learned, new=new, importing=importing, shift=shift
+        )
+        reason = drift.reason(found)
+        if reason is None:
+            return
+        # The same cause has the same id, whoever sees it and however often: it is one request, and one run.
+        run_id = derived_id("retrain", str(last_run), version or "")
+        log.info("a new model is asked for: %s", reason)
+        await self._bus.publish(RetrainRequested(run_id=run_id, reason=reason, requested_by="scoring"))
