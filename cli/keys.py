@@ -1,7 +1,7 @@
 """`precedent keys`: for operators, straight to the table of keys. Only the hash is stored; the text is shown once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,9 +24,22 @@ select prefix, principal, scopes, agents, created_at, expires_at, revoked_at fro
 order by created_at, id
 """
 REVOKE = """
-update control.api_keys set revoked_at = now() where prefix = $1 and revoked_at is null
-returning principal, scopes, agents, expires_at
+update control.api_keys set revoked_at = now()
+where prefix = $1 and revoked_at is null and (expires_at is null or expires_at > now()) returning id
 """
+# The same rights for as long as the old key was made for; the old one ends with the overlap, or before.
+ROTATE = """
+with old as (
+  select * from control.api_keys
+  where prefix = $1 and revoked_at is null and (expires_at is null or expires_at > now()) for update
+), made as (
+  insert into control.api_keys (id, hash, prefix, principal, scopes, agents, expires_at)
+  select $2, $3, $4, principal, scopes, agents, now() + (expires_at - created_at) from old
+)
+update control.api_keys k set expires_at = least(k.expires_at, now() + $5::interval) from old
+where k.id = old.id returning k.id
+"""
+OVERLAP_HOURS = 24
 
 
 async def create_key(
@@ -49,14 +62,24 @@ async def create_key(
     return key.text
 
 
-async def revoke_key(database_url: str, prefix: str) -> dict[str, Any] | None:
-    """What the revoked key allowed, or None when no valid key has this prefix."""
+async def revoke_key(database_url: str, prefix: str) -> bool:
+    """False when no valid key has this prefix."""
+    return await _changed(database_url, REVOKE, prefix)
+
+
+async def rotate_key(database_url: str, prefix: str, overlap: timedelta) -> str | None:
+    """The text of a new key with the rights of the old one, or None when no valid key has this prefix."""
+    key = new_key()
+    done = await _changed(database_url, ROTATE, prefix, new_id(), key.digest, key.prefix, overlap)
+    return key.text if done else None
+
+
+async def _changed(database_url: str, statement: str, *arguments: Any) -> bool:
     connection = await asyncpg.connect(database_url)
     try:
-        row = await connection.fetchrow(REVOKE, prefix)
+        return await connection.fetchval(statement, *arguments) is not None
     finally:
         await connection.close()
-    return None if row is None else dict(row)
 
 
 async def announce(nats_url: str | None) -> None:
@@ -105,10 +128,18 @@ def list_keys(urls: tuple[str, str | None]) -> None:
             await connection.close()
 
     for row in asyncio.run(rows()):
-        state = "revoked" if row["revoked_at"] else f"expires {row['expires_at']:%F}" if row["expires_at"] else "valid"
+        state = _state(row, datetime.now(UTC))
         print(
             f"{row['prefix']}  {row['principal']:<20} {','.join(row['scopes']):<34} {' '.join(row['agents'])}  {state}"
         )
+
+
+def _state(row: Mapping[str, Any], now: datetime) -> str:
+    if row["revoked_at"]:
+        return "revoked"
+    if row["expires_at"] is None:
+        return "valid"
+    return f"{'expired' if row['expires_at'] <= now else 'expires'} {row['expires_at']:%F %H:%M} UTC"
 
 
 @keys.command()
@@ -116,22 +147,24 @@ def list_keys(urls: tuple[str, str | None]) -> None:
 @click.pass_obj
 def revoke(urls: tuple[str, str | None], prefix: str) -> None:
     """The key with this PREFIX stops working within a second."""
-    _revoked(asyncio.run(revoke_key(urls[0], prefix)), prefix)
+    if not asyncio.run(revoke_key(urls[0], prefix)):
+        raise _unknown(prefix)
     asyncio.run(announce(urls[1]))
     print(f"{prefix} is revoked")
 
 
 @keys.command()
 @click.argument("prefix")
+@click.option("--overlap-hours", type=click.FloatRange(min=0), default=OVERLAP_HOURS, show_default=True)
 @click.pass_obj
-def rotate(urls: tuple[str, str | None], prefix: str) -> None:
-    """A new key with the same rights; the one with this PREFIX is revoked."""
-    old = _revoked(asyncio.run(revoke_key(urls[0], prefix)), prefix)
-    print(asyncio.run(create_key(urls[0], **old)))
+def rotate(urls: tuple[str, str | None], prefix: str, overlap_hours: float) -> None:
+    """Print a new key with the same rights; the one with this PREFIX stays valid for the overlap, and no longer."""
+    text = asyncio.run(rotate_key(urls[0], prefix, timedelta(hours=overlap_hours)))
+    if text is None:
+        raise _unknown(prefix)
+    print(text)
     asyncio.run(announce(urls[1]))
 
 
-def _revoked(row: dict[str, Any] | None, prefix: str) -> dict[str, Any]:
-    if row is None:
-        raise click.ClickException(f"no valid key has the prefix {prefix}; see `precedent keys list`")
-    return row
+def _unknown(prefix: str) -> click.ClickException:
+    return click.ClickException(f"no valid key has the prefix {prefix}; see `precedent keys list`")

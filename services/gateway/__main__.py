@@ -1,4 +1,5 @@
 import os
+import sys
 from types import FrameType
 
 import uvicorn
@@ -7,6 +8,7 @@ from services.gateway.app import create_app
 from services.gateway.protocol import BoundedProtocol
 from services.gateway.runtime import SERVICE, Runtime
 from services.gateway.settings import GatewaySettings
+from shared.settings import SettingsError
 from shared.worker import run
 
 
@@ -22,6 +24,9 @@ def draining_server(runtime: Runtime) -> type[uvicorn.Server]:
 
 
 if __name__ == "__main__":
-    settings = GatewaySettings.read(os.environ)
-    app = create_app(settings)
+    try:
+        settings = GatewaySettings.read(os.environ)
+        app = create_app(settings)
+    except SettingsError as error:
+        sys.exit(f"{SERVICE}: {error}")
     run(SERVICE, settings, app, draining_server(app.runtime), BoundedProtocol)
