@@ -23,8 +23,11 @@ NEEDS: dict[Scope, set[str]] = {
     "report": {"PATCH /v1/fixes/{fix_id}", "POST /v1/fixes/{fix_id}/outcome", "POST /v1/outcomes"},
     "vote": set(),
     "operate": {
+        "GET /v1/dead-letters",
         "GET /v1/flags",
+        "GET /v1/operations",
         "GET /v1/thresholds",
+        "POST /v1/dead-letters/{letter_id}/replay",
         "POST /v1/fixes/bulk",
         "POST /v1/models/retrain",
         "POST /v1/models/{version}/promote",
