@@ -11,6 +11,7 @@ NEEDS: dict[Scope, set[str]] = {
         "GET /v1/learnings/{learning_id}",
         "GET /v1/models",
         "GET /v1/models/{version}",
+        "GET /v1/models/{version}/calibration",
         "GET /v1/models/{version}/promotions",
         "GET /v1/patterns",
         "GET /v1/patterns/{pattern_id}",
