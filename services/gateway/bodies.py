@@ -91,15 +91,6 @@ class CorrectionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     category: Literal["bug-fix", "performance", "security", "refactor"]
 
 
-class LearningBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    agent_id: AgentId
-    title: Annotated[str, Meta(min_length=1, max_length=300)]
-    body: Annotated[str, Meta(min_length=1, max_length=20_000)]
-    agent_domains: Domains = ()
-    category: Literal["bug-fix", "performance", "security", "refactor"] | None = None
-    pattern_id: UUID | None = None
-
-
 class RetrainBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: Literal["confidence", "category"] = "confidence"
     reason: Detail | None = None

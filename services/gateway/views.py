@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.contracts.commands import Confidence, LearningStatus
+from shared.contracts.commands import Confidence
 from shared.contracts.fixes import Category, Decision, FixStatus, OutcomeKind, Related, Source
 from shared.contracts.models import ModelKind, RunStatus
 
@@ -70,36 +70,6 @@ class PromotionAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 class ConfidenceBatch(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Confidence]
-
-
-class Learning(msgspec.Struct, frozen=True, kw_only=True):
-    """`confidence` is the share of settled fixes citing it that held; null while there is none."""
-
-    id: UUID
-    title: str
-    body: str
-    agent_id: str
-    agent_domains: list[str]
-    category: Category | None
-    confidence: float | None
-    pattern_id: UUID | None
-    uses: int
-    successes: int
-    status: LearningStatus
-    superseded_by: UUID | None
-    created_at: datetime
-    updated_at: datetime
-    version: int
-
-
-class Pattern(msgspec.Struct, frozen=True, kw_only=True):
-    id: UUID
-    label: str
-    category: Category
-    support: int
-    example_fix_id: UUID
-    first_seen_at: datetime
-    last_seen_at: datetime
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

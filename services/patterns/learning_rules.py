@@ -13,7 +13,7 @@ from shared.errors import refuse
 
 # Cosine of the words of two learnings. Learnings of one place that teach two things stay below, the same lesson with
 # a few words changed lies above: tests/unit/test_learning_rules.py.
-DUPLICATE = 0.85
+DUPLICATE = 0.80
 
 
 class Learning(msgspec.Struct, frozen=True, kw_only=True):
