@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.contracts.fixes import OutcomeKind, Signals
+from shared.features.history import MAX_FILES
 
 MAX_DOMAINS = 32
 MAX_LEARNINGS = 32
@@ -25,6 +26,12 @@ Domains = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ..
 LearningIds = Annotated[tuple[UUID, ...], Meta(max_length=MAX_LEARNINGS)]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset.")]
 Detail = Annotated[str, Meta(max_length=2000)]
+
+
+Paths = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=1000)], ...],
+    Meta(max_length=MAX_FILES, description="With `features`: the source files touched, so that their past counts."),
+]
 
 
 class SignalsBody(Signals, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +66,7 @@ class FixBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     submitted_at: Instant | None = None
     diff: str | None = None
     features: dict[str, float] | None = None
+    paths: Paths = ()
 
 
 class BulkLine(FixBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +83,7 @@ class ConfidenceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     signals: SignalsBody | None = None
     diff: str | None = None
     features: dict[str, float] | None = None
+    paths: Paths = ()
 
 
 class ConfidenceBatchBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

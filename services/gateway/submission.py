@@ -26,6 +26,8 @@ def check_change(body: FixBody | ConfidenceBody) -> None:
     """Exactly one of a readable diff and known features."""
     if (body.diff is None) == (body.features is None):
         raise invalid("diff", "send exactly one of diff and features")
+    if body.paths and body.features is None:
+        raise invalid("paths", "goes with features; a diff names its own")
     if body.diff is not None:
         check_diff(body.diff)
     if body.features is not None:
@@ -83,6 +85,7 @@ def submitted(principal: Principal, body: FixBody, identity: UUID, now: datetime
         backdated=body.submitted_at is not None,
         diff=body.diff,
         features=body.features,
+        paths=body.paths,
         outcome=imported(body.outcome, now) if isinstance(body, BulkLine) else None,
     )
 

@@ -96,6 +96,7 @@ def candidate_change(candidate: Candidate, now: datetime) -> Change:
             signals=candidate.signals,
             diff=candidate.diff,
             features=candidate.features,
+            paths=candidate.paths,
             submitted_at=now,
         ),
         now,

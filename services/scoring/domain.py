@@ -12,7 +12,7 @@ from shared.contracts.fixes import Decision, FixSubmitted, Signals
 from shared.diffs import DiffError, parse
 from shared.errors import PermanentError
 from shared.features.change import change_features
-from shared.features.history import History, touched_paths
+from shared.features.history import MAX_FILES, History, touched_paths
 from shared.features.vector import normalize_fix_type, vector
 
 # Fewer comparable changes than this behind a number, and the answer says so.
@@ -41,7 +41,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 def change_of(fix: FixSubmitted, now: datetime) -> Change:
     """Raises `PermanentError` for a diff that is none: the gateway refuses those, another publisher may not."""
-    features, paths = measured(fix.diff, fix.features)
+    features, paths = measured(fix)
     outcome = fix.outcome
     return Change(
         id=fix.id,
@@ -57,12 +57,12 @@ def change_of(fix: FixSubmitted, now: datetime) -> Change:
     )
 
 
-def measured(diff: str | None, features: Mapping[str, float] | None) -> tuple[Mapping[str, float], tuple[str, ...]]:
-    """The change's own features and the paths it touches; a features-only caller keeps its paths to itself."""
-    if diff is None:
-        return features or {}, ()
+def measured(fix: FixSubmitted) -> tuple[Mapping[str, float], tuple[str, ...]]:
+    """The change's own features and the paths whose past is looked up; a features-only caller may keep those back."""
+    if fix.diff is None:
+        return fix.features or {}, tuple(dict.fromkeys(fix.paths))[:MAX_FILES]
     try:
-        parsed = parse(diff)
+        parsed = parse(fix.diff)
     except DiffError as error:
         raise PermanentError(f"diff: {error}") from error
     return change_features(parsed), touched_paths(parsed)

@@ -56,6 +56,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     signals: Signals | None = None
     diff: str | None = None
     features: dict[str, float] | None = None
+    # Beside `features`: the files it touches, so that their history counts although nobody sees the diff.
+    paths: tuple[str, ...] = ()
     explain: bool = False
 
 

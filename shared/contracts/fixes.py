@@ -59,6 +59,8 @@ class FixSubmitted(Event, frozen=True, kw_only=True):
     signals: Signals | None = None
     diff: str | None = None
     features: dict[str, float] | None = None
+    # Beside `features`: the files it touches, so that their history counts although nobody sees the diff.
+    paths: tuple[str, ...] = ()
     # True when the caller set `submitted_at`: history is then read as of that time, else as of the scoring.
     backdated: bool = False
     # Present only on imports (scope `operate`): the outcome is applied with the fix, in time order.
