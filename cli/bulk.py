@@ -8,7 +8,7 @@ import click
 import httpx
 import msgspec
 
-from cli.client import BUSY, TRIES, Api, Unreachable, decoded, pause_seconds
+from cli.client import BUSY, TRIES, Api, Unreachable, accepted, pause_seconds
 
 # What is kept to be sent again; small enough for its answers to wait in the socket until the last line is sent.
 SLICE_LINES = 1_000
@@ -86,7 +86,7 @@ def _post(api: Api, waiting: dict[int, bytes]) -> Iterator[LineAnswer]:
             raise _NotThroughError(response.status_code, response.headers.get("Retry-After"))
         if response.is_error:
             response.read()
-            decoded(response)
+            accepted(response)
         for text in filter(None, response.iter_lines()):
             answer = msgspec.json.decode(text, type=LineAnswer)
             if answer.is_final:

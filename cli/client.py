@@ -72,8 +72,17 @@ class Api:
         """Repeated under one idempotency key, so that a lost answer creates nothing twice."""
         return self.request("POST", path, json=body, headers={"Idempotency-Key": str(uuid4()), **headers})
 
+    def text(self, path: str, **params: Any) -> str:
+        """What is no JSON."""
+        return self._answer("GET", path, params=params).text
+
     def request(self, method: str, path: str, **options: Any) -> Any:
-        """The decoded answer. Raises `ApiError` for a refusal, `Unreachable` when nobody answers."""
+        """The decoded answer, null when it has none."""
+        answer = self._answer(method, path, **options)
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A good answer. Raises `ApiError` for a refusal, `Unreachable` when nobody answers."""
         why: object = None
         for attempt in range(TRIES):
             try:
@@ -84,17 +93,17 @@ class Api:
                 why, retry_after = error, None
             else:
                 if answer.status_code not in BUSY:
-                    return decoded(answer)
+                    return accepted(answer)
                 why, retry_after = _refusal(answer).message, answer.headers.get("Retry-After")
             self.sleep(pause_seconds(attempt, retry_after))
         raise Unreachable(self.url, why)
 
 
-def decoded(answer: httpx.Response) -> Any:
-    """The body of a good answer, null when it has none; raises `ApiError` for any other."""
+def accepted(answer: httpx.Response) -> httpx.Response:
+    """Raises `ApiError` for any other."""
     if answer.is_error:
         raise _refusal(answer)
-    return answer.json() if answer.content else None
+    return answer
 
 
 def _refusal(answer: httpx.Response) -> ApiError:

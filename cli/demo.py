@@ -82,6 +82,7 @@ def play(fleet: Fleet, changes: list[BulkLine]) -> None:
     for played in rounds:
         said(REAL, f"{played.change.external_id[:10]} {fleet.report(played)}")
     remember(fleet, rounds)
+    decide(fleet, rounds[-1])
 
 
 def remember(fleet: Fleet, rounds: list[Played]) -> None:
@@ -97,6 +98,14 @@ def remember(fleet: Fleet, rounds: list[Played]) -> None:
     fleet.report(again)
     after = fleet.used(learning["id"])
     said(PLAY, f"the learning was cited {after['uses']} time(s), {after['successes']} of them held")
+
+
+def decide(fleet: Fleet, played: Played) -> None:
+    """Each agent sees only how many have voted, until the votes decide."""
+    heading("6. What they are not sure of they decide together")
+    ended = fleet.work_out(played)
+    said(PLAY, f"{ended['title']}: {ended['status']} by {ended['votes_cast']} votes")
+    said(PLAY, "what they accepted is a learning of all now; `precedent docs learnings` shows what was learned")
 
 
 @click.command("demo")

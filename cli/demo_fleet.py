@@ -45,7 +45,7 @@ def keys(database_url: str) -> dict[str, str]:
 
     async def create() -> dict[str, str]:
         return {
-            agent: await create_key(database_url, principal=agent, scopes=["read", "submit"], agents=[agent])
+            agent: await create_key(database_url, principal=agent, scopes=["read", "submit", "vote"], agents=[agent])
             for agent in AGENTS
         }
 
@@ -102,9 +102,27 @@ class Fleet:
                 return learning
             self._reporter.sleep(POLL_SECONDS)
 
+    def work_out(self, played: Played) -> dict[str, Any]:
+        """The others join the agent's case and vote on what it proposes; the collaboration as it ended."""
+        opener, *others = sorted(AGENTS, key=lambda agent: agent != played.agent_id)
+        case = {"title": f"Why {_named(played.change)} went as it did", "collaboration_type": "review", "quorum": 2}
+        opened = self._agents[opener].post("/v1/collaborations", {"agent_id": opener, **case})
+        path = f"/v1/collaborations/{opened['id']}"
+        idea = {"agent_id": opener, "title": _lesson(played.change), "body": _evidence(played.change)}
+        solution = self._agents[opener].post(f"{path}/solutions", idea)
+        for agent in others:
+            self._agents[agent].post(f"{path}/join", {"agent_id": agent})
+        for agent in others:
+            self._agents[agent].request("PUT", f"{path}/solutions/{solution['id']}/vote", json={"value": 1})
+        return dict(self._agents[opener].get(path))
+
+
+def _named(change: BulkLine) -> str:
+    return f"“{(change.title or change.external_id)[:120]}”"
+
 
 def _lesson(change: BulkLine) -> str:
-    what = f"“{(change.title or change.external_id)[:120]}”"
+    what = _named(change)
     if change.outcome and change.outcome.kind != "held":
         days = (change.outcome.observed_at - change.submitted_at).days
         when = f"after {days} days" if days > 1 else "within a day or two"

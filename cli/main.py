@@ -2,10 +2,10 @@
 
 import click
 
-from cli import dead, demo, import_git, keys, score, train
+from cli import dead, demo, docs, import_git, keys, score, train
 from cli.connection import DEFAULT_URL, Connection
 
-COMMANDS = (import_git.command, score.command, train.command, demo.command, keys.keys, dead.dead)
+COMMANDS = (import_git.command, score.command, train.command, demo.command, docs.docs, keys.keys, dead.dead)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

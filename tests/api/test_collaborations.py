@@ -3,14 +3,19 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from cli.bodies import BulkLine
+from cli.connection import Connection
+from cli.demo_fleet import Fleet, Played
 from services.patterns import collaborations
 from tests.bus import said
+from tests.diffs import diff
 from tests.world import Api, World
 
 CASE = {"agent_id": "claude", "title": "Logins fail after a deploy", "collaboration_type": "incident", "quorum": 2}
@@ -208,3 +213,24 @@ async def test_collaborations_are_found_by_what_they_are(api: Api) -> None:
     for query, wanted in queries.items():
         items = (await api.get(f"/v1/collaborations?{query}")).json()["items"]
         assert [f"/v1/collaborations/{item['id']}" for item in items] == wanted, query
+
+
+async def test_the_fleet_of_the_demo_decides_something_together(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "reporter-key").write_text(api.keys["eve"])
+    monkeypatch.setenv("PRECEDENT_HOME", str(tmp_path))
+    database_url = api.world.servers.database_url(api.world.database)
+    connection = Connection(str(api.client.base_url), api.keys["ann"])
+    change = BulkLine(
+        agent_id="human", repository="acme/shop", external_id="4f1c2d", title="fix: no token",
+        submitted_at=datetime(2026, 1, 1, tzinfo=UTC), diff=diff(),
+    )  # fmt: skip
+
+    def play() -> dict[str, Any]:
+        return Fleet(connection, database_url, "demo/shop").work_out(Played("demo-borealis", change, {}))
+
+    ended = await asyncio.to_thread(play)
+    assert (ended["status"], ended["votes_cast"], ended["agents"][0]) == ("resolved", 2, "demo-borealis")
+    learning = (await api.get(f"/v1/learnings/{ended['learning_id']}")).json()
+    assert (learning["status"], "4f1c2d" in learning["body"]) == ("active", True)

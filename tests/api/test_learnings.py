@@ -1,10 +1,14 @@
 """A learning's life: written, screened, found, changed, superseded, counted, taken away; and the handbook of all."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
 from tests.bus import said
 from tests.diffs import fix
 from tests.world import Api, World, eventually
@@ -182,3 +186,16 @@ async def test_a_pattern_tells_what_is_near_it(api: Api) -> None:
     near = (await api.get(f"/v1/patterns/{pattern['id']}/related")).json()
     assert (near["items"], [each["learning_id"] for each in near["learnings"]]) == ([], [made["id"]])
     assert await code(api, "GET", f"/v1/patterns/{uuid4()}/related") == (404, "not_found")
+
+
+async def test_the_command_writes_the_handbook(api: Api, tmp_path: Path) -> None:
+    made = await wrote(api)
+    await wrote(api, title="Close the pool", agent_domains=["db"])
+    file = tmp_path / "handbook.md"
+    connection = ["--url", str(api.client.base_url), "--key", api.keys["ann"], "docs", "learnings"]
+    for more in ([], ["--domain", "auth"], ["--domain", "auth", "--output", str(file)]):
+        done = await asyncio.to_thread(CliRunner().invoke, main, [*connection, *more])
+        assert done.exit_code == 0, done.output
+        text = done.stdout or file.read_text()
+        assert made["id"] in text
+        assert ("## db" in text) == (not more)
