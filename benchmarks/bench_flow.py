@@ -1,7 +1,8 @@
 """How long from handing a fix in to its score on the bus, and to the caller's reading score and category; how many a
 second at most.
 
-`python -m benchmarks.bench_flow` starts a platform of its own; with PRECEDENT_HOME set it uses the one that runs there.
+`python -m benchmarks.bench_flow` starts a platform of its own; with PRECEDENT_HOME set it uses the one that runs there
+(start that one with PRECEDENT_POLICIES=benchmarks/ample_limits.toml: the built-in limits are met at once).
 Rounds alternate with bare publishes to a stream of the same server, each synced to disk: what no flow can beat.
 """
 

@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.local_platform import AMPLE
 from services.gateway.app import ROUTES
+from services.gateway.buckets import Demand, LocalBuckets
+from services.gateway.limit_headers import limit_headers
 from services.gateway.policies import Policies, read_policies
 from services.gateway.route_names import RouteNames, names_of
 from shared.settings import SettingsError
@@ -115,3 +117,31 @@ def test_the_ample_table_of_the_measurements_is_valid() -> None:
 def test_a_request_has_the_name_of_the_route_that_will_serve_it(request_: str, name: str | None) -> None:
     method, path = request_.split(" ", 1)
     assert RouteNames(NAMES).of(method, path) == name
+
+
+DOC = (Path(__file__).parents[2] / "docs/rate-limits.md").read_text()
+
+
+def block(language: str, number: int = 0) -> str:
+    return DOC.split(f"```{language}\n")[1 + number].split("```")[0]
+
+
+def test_the_table_in_the_documentation_is_one(path: Path) -> None:
+    table = read(path, block("toml"))
+    assert table.everybody.limit == 5000
+    assert table.of("POST /v1/fixes/bulk").cost == 5
+    assert table.of("POST /v1/models/retrain").policy_for("importer", "").name == "importer"
+    assert table.of("POST /v1/models/retrain").policy_for("somebody", "").name == "retraining"
+    assert table.of("GET /v1/fixes").policy_for("somebody", "3f9a12bc").name == "one-key"
+    assert table.of("GET /v1/fixes").policy_for("somebody", "").name == "user"
+
+
+def test_what_the_documentation_says_of_the_built_in_table_is_so() -> None:
+    table = read_policies("", NAMES)
+    costs = {name: table.of(name).cost for name in NAMES if table.of(name).cost != 1}
+    assert costs == {"POST /v1/confidence/batch": 5, "POST /v1/models/retrain": 10}
+    assert (table.failures.limit, table.failures.window_seconds) == (20, 60)
+    own = table.of("GET /v1/fixes").policy_for("", "")
+    verdict = LocalBuckets(1, lambda: 1000.0).take(Demand("", own, table.everybody, 7, 7))
+    shown = dict(line.lower().split(": ", 1) for line in block("", 0).splitlines()[1:] if ": " in line)
+    assert shown == {name.decode(): value.decode() for name, value in limit_headers(verdict)}
