@@ -11,7 +11,8 @@ from cli.client import Api, ApiError
 from cli.connection import Connection
 from shared.contracts.models import ModelKind
 
-POLL_SECONDS = 0.5
+# Sixty a minute, so that waiting stays below the limit of a user.
+POLL_SECONDS = 1.0
 # Metrics that are read against a constant predictor, in the order they are shown.
 METRICS = {"auc": "0.5 is chance", "brier_skill": "0 is the base rate", "accuracy": "read beside the base rate",
            "ece": "0 is perfectly calibrated", "log_loss": "lower is better", "macro_f1": "1 is perfect"}  # fmt: skip
