@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asyncpg import Record
 
-from services.trainer import dataset, job, process, store
+from services.trainer import canary, dataset, job, process, store
 from services.trainer.domain import NO_CATEGORY_TRAINER, Run
 from services.trainer.job import Job, Refused
 from services.trainer.metrics import TrainerMetrics
@@ -87,6 +87,8 @@ class Trainer:
         if isinstance(fitted, Refused):
             return await self.registry.fail(connection, run, fitted.reason)
         await self.registry.said(connection, run, "registering")
+        if fault := await canary.refusal(directory / job.ARTEFACT, fitted.sha256):
+            return await self.registry.fail(connection, run, f"the model failed its trial: {fault}")
         await artefacts.store(self.bus.js, fitted.sha256, (directory / job.ARTEFACT).read_bytes())
         verdict = await self.registry.register(connection, run, fitted, self.feature_set, compared)
         if verdict.promote:
