@@ -18,6 +18,7 @@ unexport UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run.stamp ## start the whole system on this machine, until Ctrl-C
 	@exec .venv/bin/python -m deploy.local --parent $$PPID
@@ -48,6 +49,8 @@ bench-flow: .venv/.dev.stamp ## submit to scored, and to answered: milliseconds 
 
 bench-limiter: .venv/.dev.stamp .venv/.bench.stamp ## two-bucket decisions a second, beside limits and throttled-py
 	@.venv/bin/python -m benchmarks.bench_limiter
+contract-files: .venv/.dev.stamp ## write docs/openapi.json, asyncapi.json and problems.md anew
+	@.venv/bin/python -m services.gateway.contract_files docs
 
 chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; about three minutes
 	@.venv/bin/pytest -s -o norecursedirs= tests/chaos
@@ -68,4 +71,4 @@ chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; ab
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter chaos
+.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter chaos contract-files

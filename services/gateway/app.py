@@ -8,9 +8,9 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
+from litestar.handlers import HTTPRouteHandler
 
+from services.gateway.descriptions import Descriptions
 from services.gateway.edge import Edge
 from services.gateway.problems import respond
 from services.gateway.route_names import RouteNames, names_of
@@ -18,6 +18,7 @@ from services.gateway.routes import (
     calibration,
     collaborations,
     confidence,
+    descriptions,
     events,
     fixes,
     flags,
@@ -32,11 +33,10 @@ from services.gateway.routes import (
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
 
-VERSION = "0.1.0"
 # A diff of 1 MiB in JSON, with room for escapes; bulk bodies are streamed and limited by line.
 MAX_BODY_BYTES = 4 << 20
 
-ROUTES = [
+ROUTES: list[HTTPRouteHandler] = [
     fixes.submit_fix,
     fixes.submit_bulk,
     fixes.list_fixes,
@@ -84,14 +84,10 @@ ROUTES = [
     health.healthz,
     health.readyz,
     health.metrics,
+    descriptions.openapi,
+    descriptions.asyncapi,
+    descriptions.docs,
 ]
-
-OPENAPI = OpenAPIConfig(
-    title="Precedent",
-    version=VERSION,
-    path="/",
-    render_plugins=[JsonRenderPlugin(path="/openapi.json"), ScalarRenderPlugin(path="/docs")],
-)
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +107,17 @@ def create_app(settings: GatewaySettings) -> Edge:
     async def provide_runtime() -> Runtime:
         return runtime
 
+    described = Descriptions(ROUTES)
+
+    async def provide_descriptions() -> Descriptions:
+        return described
+
     app: Any = Litestar(
         route_handlers=ROUTES,
         lifespan=[lifespan],
-        dependencies={"runtime": Provide(provide_runtime)},
+        dependencies={"runtime": Provide(provide_runtime), "descriptions": Provide(provide_descriptions)},
         exception_handlers={Exception: _respond},
-        openapi_config=OPENAPI,
+        openapi_config=None,
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )

@@ -10,22 +10,24 @@ from msgspec import Meta
 from shared.contracts.fixes import OutcomeKind, Signals
 from shared.features.history import MAX_FILES
 
+# Postgres keeps no NUL in text.
+NO_NUL = r"^[^\u0000]*$"
 MAX_DOMAINS = 32
 MAX_LEARNINGS = 32
 MAX_BATCH = 256
 
-AgentId = Annotated[str, Meta(min_length=1, max_length=200, description="The agent that wrote the change.")]
-Repository = Annotated[str, Meta(min_length=1, max_length=300, description="A stable name, such as `owner/name`.")]
-ExternalId = Annotated[
-    str, Meta(min_length=1, max_length=500, description="Commit sha or pull request URL, unique per repository.")
+AgentId = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=200)]
+Repository = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=300)]
+ExternalId = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=500)]
+Author = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=300)]
+Title = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=1000)]
+FixType = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=40)]
+Domains = Annotated[
+    tuple[Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=100)], ...], Meta(max_length=MAX_DOMAINS)
 ]
-Author = Annotated[str, Meta(min_length=1, max_length=300)]
-Title = Annotated[str, Meta(min_length=1, max_length=1000)]
-FixType = Annotated[str, Meta(min_length=1, max_length=40, description="For example `fix`, `feat`, `perf`.")]
-Domains = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=MAX_DOMAINS)]
 LearningIds = Annotated[tuple[UUID, ...], Meta(max_length=MAX_LEARNINGS)]
-Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset.")]
-Detail = Annotated[str, Meta(max_length=2000)]
+Instant = Annotated[datetime, Meta(tz=True)]
+Detail = Annotated[str, Meta(pattern=NO_NUL, max_length=2000)]
 
 
 Paths = Annotated[

@@ -61,3 +61,14 @@ CODES: dict[str, Code] = {
     ),
     "stopping": Code(503, "This gateway is stopping", "Send it again; another one answers.", 1),
 }
+
+
+def markdown() -> str:
+    """The table, for people."""
+    head = (
+        "# Problems\n\nEvery refusal is `application/problem+json` (RFC 9457). A client branches on `code`, which is "
+        "never renamed and never\nchanges its status; `detail` says what is wrong with this request, `errors` names "
+        "the fields, and `trace_id` finds the\nrequest in the logs.\n\n"
+        "| code | status | means | what to do |\n|---|---|---|---|\n"
+    )
+    return head + "".join(f"| `{name}` | {c.status} | {c.title} | {c.remedy} |\n" for name, c in CODES.items())

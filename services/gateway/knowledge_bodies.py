@@ -6,11 +6,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.gateway.bodies import AgentId, Domains, Instant
+from services.gateway.bodies import NO_NUL, AgentId, Domains, Instant
 from shared.contracts.commands import CollaborationChanges, CollaborationType, LearningChanges
 
-Headline = Annotated[str, Meta(min_length=1, max_length=300)]
-Text = Annotated[str, Meta(min_length=1, max_length=20_000)]
+Headline = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=300)]
+Text = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=20_000)]
 Kind = Literal["bug-fix", "performance", "security", "refactor"]
 Share = Annotated[float, Meta(ge=0, le=1)]
 # Of principals: nobody could fill a larger one, for a collaboration has at most 64 members.
@@ -72,4 +72,4 @@ class VoteBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """For or against; the last word of a principal counts."""
 
     value: Literal[1, -1]
-    reason: Annotated[str, Meta(max_length=2000)] | None = None
+    reason: Annotated[str, Meta(pattern=NO_NUL, max_length=2000)] | None = None

@@ -1,10 +1,10 @@
 """What callers get of the fleet's memory; see `views`."""
 
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
+from services.gateway.views import Instant
 from shared.contracts.commands import (
     CollaborationStatus,
     CollaborationType,
@@ -43,8 +43,8 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True):
     held_reasons: list[str]
     released_by: str | None
     superseded_by: UUID | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
     version: int
 
 
@@ -58,7 +58,7 @@ class HeldLearning(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str
     agent_domains: list[str]
     held_reasons: list[str]
-    created_at: datetime
+    created_at: Instant
     version: int
 
 
@@ -75,7 +75,7 @@ class LearningVersion(msgspec.Struct, frozen=True, kw_only=True):
     held_reasons: list[str]
     superseded_by: UUID | None
     replaced_by: str
-    replaced_at: datetime
+    replaced_at: Instant
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +90,8 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     rate: float | None
     interval: Interval | None
     example_fix_id: UUID
-    first_seen_at: datetime
-    last_seen_at: datetime
+    first_seen_at: Instant
+    last_seen_at: Instant
 
 
 class PatternRelated(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     votes_for: int | None
     votes_against: int | None
     reasons: list[str] | None
-    created_at: datetime
+    created_at: Instant
 
 
 class Collaboration(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,13 +131,13 @@ class Collaboration(msgspec.Struct, frozen=True, kw_only=True):
     agent_domains: list[str]
     quorum: int
     margin: int
-    deadline: datetime
+    deadline: Instant
     votes_cast: int
     solutions: list[Solution]
     accepted_solution_id: UUID | None
     learning_id: UUID | None
-    created_at: datetime
-    closed_at: datetime | None
+    created_at: Instant
+    closed_at: Instant | None
     version: int
 
 
@@ -154,7 +154,7 @@ class HandbookLearning(msgspec.Struct, frozen=True, kw_only=True):
     uses: int
     successes: int
     interval: Interval | None
-    updated_at: datetime
+    updated_at: Instant
 
 
 class HandbookPattern(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,4 +170,4 @@ class HandbookPattern(msgspec.Struct, frozen=True, kw_only=True):
     domains: list[str]
     example_title: str | None
     example_repository: str | None
-    changed_at: datetime
+    changed_at: Instant

@@ -1,8 +1,8 @@
 """What operators get: the state of the log and of the work on it."""
 
-from datetime import datetime
-
 import msgspec
+
+from services.gateway.views import Instant
 
 
 class StreamView(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     entity_id: str | None
     event_id: str | None
     reason: str | None
-    dead_at: datetime | None
+    dead_at: Instant | None
     bytes: int
 
 

@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from opentelemetry import trace
 
 from services.gateway.codes import CODES
+from services.gateway.views import FieldError, ProblemDetails
 from shared.contracts.commands import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,27 +27,6 @@ BY_STATUS = {
     415: "unsupported_media_type",
     500: "internal_error",
 }
-
-
-class FieldError(msgspec.Struct, frozen=True):
-    field: str
-    message: str
-
-
-class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every error."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    trace_id: str | None = None
-    errors: tuple[FieldError, ...] = ()
-    # Named by the draft that defines it, draft-ietf-httpapi-ratelimit-headers; only on `429`.
-    violated_policies: tuple[str, ...] | msgspec.UnsetType = msgspec.field(
-        default=msgspec.UNSET, name="violated-policies"
-    )
 
 
 class ApiError(Exception):

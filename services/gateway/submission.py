@@ -12,6 +12,7 @@ from shared.features.vector import check_claimed
 from shared.ids import derived_id, fix_id, new_id
 
 MAX_KEY_LENGTH = 255
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_agent(principal: Principal, agent_id: str) -> None:
@@ -47,6 +48,8 @@ def check_diff(diff: str) -> None:
 def check_time(field: str, at: datetime | None, now: datetime) -> None:
     if at is not None and at > now:
         raise invalid(field, "lies in the future; leave it out for now")
+    if at is not None and at < EARLIEST:
+        raise invalid(field, "lies before 1970")
 
 
 def identify(principal: Principal, body: FixBody, idempotency_key: str | None) -> UUID:

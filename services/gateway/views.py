@@ -1,21 +1,45 @@
 """What callers get. `null` means not known, or not yet; nothing here is invented."""
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
-from shared.contracts.commands import Confidence
 from shared.contracts.fixes import Category, Decision, FixStatus, OutcomeKind, Related, Source
 from shared.contracts.models import ModelKind, RunStatus
 
 T = TypeVar("T")
+State = Literal["ok", "degraded", "unavailable", "draining"]
+# Always told in UTC.
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    field: str
+    message: str
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    trace_id: str | None = None
+    errors: tuple[FieldError, ...] = ()
+    # Named by the draft that defines it, draft-ietf-httpapi-ratelimit-headers; only on `429`.
+    violated_policies: tuple[str, ...] | msgspec.UnsetType = msgspec.field(
+        default=msgspec.UNSET, name="violated-policies"
+    )
 
 
 class OutcomeView(msgspec.Struct, frozen=True, kw_only=True):
     kind: OutcomeKind
-    observed_at: datetime
+    observed_at: Instant
 
 
 class Fix(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +53,8 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True):
     fix_type: str | None = None
     domains: list[str] = []
     status_reason: str | None = None
-    submitted_at: datetime | None = None
-    scored_at: datetime | None = None
+    submitted_at: Instant | None = None
+    scored_at: Instant | None = None
     confidence: float | None = None
     source: Source | None = None
     degraded: bool | None = None
@@ -69,7 +93,9 @@ class PromotionAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfidenceBatch(msgspec.Struct, frozen=True, kw_only=True):
-    items: list[Confidence]
+    """Each item a `Confidence`, or the problem of that item alone."""
+
+    items: list[Any]
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,17 +105,17 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, Any]
     base_rate: float | None
     rows: int
-    trained_from: datetime | None
-    trained_until: datetime | None
+    trained_from: Instant | None
+    trained_until: Instant | None
     sha256: str
-    created_at: datetime
-    promoted_at: datetime | None
+    created_at: Instant
+    promoted_at: Instant | None
 
 
 class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     previous: str | None
-    promoted_at: datetime
+    promoted_at: Instant
     promoted_by: str
     reason: str
 
@@ -112,7 +138,7 @@ class FlagView(msgspec.Struct, frozen=True, kw_only=True):
     default: bool
     does: str
     changed_by: str | None = None
-    changed_at: datetime | None = None
+    changed_at: Instant | None = None
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,4 +163,14 @@ class BulkAnswer(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     id: UUID | None
     status: str
-    problem: Any = None
+    problem: ProblemDetails | None = None
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    status: State
+    checks: dict[str, str] = {}
+    rate_limits: str | None = None

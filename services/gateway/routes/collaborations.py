@@ -1,21 +1,21 @@
 """`/v1/collaborations`: agents work a case out together and vote, blind until it is closed."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, get, patch, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UnsetType
 
+from services.gateway.filters import Filter, IdempotencyKey, Words
 from services.gateway.guards import caller, requires
 from services.gateway.knowledge_bodies import CollaborationBody, CollaborationPatch, JoinBody, SolutionBody, VoteBody
 from services.gateway.knowledge_views import Collaboration, Solution
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import invalid, not_found
-from services.gateway.routes.fixes import IdempotencyKey
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_agent, command_id
 from services.gateway.views import Page
@@ -73,9 +73,9 @@ async def list_collaborations(
     runtime: NamedDependency[Runtime],
     status: FromQuery[CollaborationStatus | None] = None,
     collaboration_type: FromQuery[CollaborationType | None] = None,
-    agent_id: FromQuery[str | None] = None,
-    domain: FromQuery[str | None] = None,
-    q: Annotated[str | None, QueryParameter(max_length=200)] = None,
+    agent_id: Filter = None,
+    domain: Filter = None,
+    q: Words = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     fields: FieldNames = None,

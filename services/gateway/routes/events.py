@@ -11,6 +11,7 @@ from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
 from services.gateway.events import TYPES, Position, Wanted, parse_id
+from services.gateway.filters import Filter
 from services.gateway.guards import requires
 from services.gateway.problems import invalid
 from services.gateway.readers import Reader, Readers
@@ -26,7 +27,9 @@ Type = Annotated[
 ]
 LastEventId = Annotated[
     str | None,
-    HeaderParameter(name="Last-Event-ID", required=False, description="The last `id` heard: go on after it."),
+    HeaderParameter(
+        name="Last-Event-ID", required=False, max_length=500, description="The last `id` heard: go on after it."
+    ),
 ]
 
 
@@ -79,14 +82,15 @@ async def events(
     request: Request[Any, Any, Any],
     runtime: NamedDependency[Runtime],
     kind: Type = None,
-    agent_id: FromQuery[str | None] = None,
-    repository: FromQuery[str | None] = None,
+    agent_id: Filter = None,
+    repository: Filter = None,
     fix_id: FromQuery[UUID | None] = None,
-    last_event_id: FromQuery[str | None] = None,
+    last_event_id: Filter = None,
     last_heard: LastEventId = None,
 ) -> EventStream:
-    """Ids and numbers as they come; read the rest by its id. Goes on after `Last-Event-ID` without a gap, for as long
-    as the log reaches back: a week. Whoever reads too slowly is cut off, and comes back the same way.
+    """What happens, as it happens. Ids and numbers as they come; read the rest by its id. Goes on after
+    `Last-Event-ID` without a gap, for as long as the log reaches back: a week. Whoever reads too slowly is cut off, and
+    comes back the same way.
     """
     wanted = Wanted(types=types(kind), agent_id=agent_id, repository=repository, fix_id=str(fix_id) if fix_id else None)
     readers = runtime.readers

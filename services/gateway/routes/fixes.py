@@ -9,10 +9,11 @@ from uuid import UUID
 
 from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 
 from services.gateway.bodies import CorrectionBody, FixBody
 from services.gateway.bulk import Bulk, Duplex
+from services.gateway.filters import Filter, IdempotencyKey, InstantText, Words, instant
 from services.gateway.guards import caller, requires
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import ApiError, invalid, not_found
@@ -28,9 +29,11 @@ MAX_WAIT_SECONDS = 30
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)")
 MARKER = "fix"
 
-IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key", required=False)]
 Prefer = Annotated[
-    str | None, HeaderParameter(name="Prefer", required=False, description="`wait=N`: answer once scored, N ≤ 30 s.")
+    str | None,
+    HeaderParameter(
+        name="Prefer", required=False, max_length=200, description="`wait=N`: answer once scored, N ≤ 30 s."
+    ),
 ]
 Body = Request[Any, Any, Any]
 
@@ -126,23 +129,23 @@ async def submit_bulk(request: Body, runtime: NamedDependency[Runtime]) -> Duple
 async def list_fixes(
     request: Body,
     runtime: NamedDependency[Runtime],
-    agent_id: FromQuery[str | None] = None,
-    repository: FromQuery[str | None] = None,
-    external_id: FromQuery[str | None] = None,
+    agent_id: Filter = None,
+    repository: Filter = None,
+    external_id: Filter = None,
     category: FromQuery[Category | None] = None,
     status: FromQuery[FixStatus | None] = None,
-    domain: FromQuery[str | None] = None,
-    since: FromQuery[datetime | None] = None,
-    until: FromQuery[datetime | None] = None,
-    q: Annotated[str | None, QueryParameter(max_length=200)] = None,
+    domain: Filter = None,
+    since: InstantText = None,
+    until: InstantText = None,
+    q: Words = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     fields: FieldNames = None,
 ) -> Response[Page[Fix]]:
-    """Newest first."""
+    """Fixes. The newest first."""
     wanted: dict[str, Any] = {
         "agent_id": agent_id, "repository": repository, "category": category, "status": status, "domain": domain,
-        "since": since, "until": until, "q": q,
+        "since": instant("since", since), "until": instant("until", until), "q": q,
     }  # fmt: skip
     if external_id is not None:
         if repository is None:
@@ -154,7 +157,7 @@ async def list_fixes(
 
 @get("/v1/fixes/{fix_id:uuid}", guards=[requires("read")])
 async def get_fix(fix_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> Fix:
-    """Its status from the first moment."""
+    """One fix. Its status is told from the first moment."""
     return await find_fix(runtime, fix_id)
 
 

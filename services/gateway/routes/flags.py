@@ -4,9 +4,10 @@ from typing import Any
 
 from litestar import Request, get, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 
 from services.gateway.bodies import FlagBody
+from services.gateway.filters import Name
 from services.gateway.guards import caller, requires
 from services.gateway.problems import not_found
 from services.gateway.runtime import Runtime
@@ -37,7 +38,7 @@ async def list_flags(runtime: NamedDependency[Runtime]) -> Page[FlagView]:
 @put("/v1/flags/{name:str}", guards=[requires("operate")])
 async def set_flag(
     request: Request[Any, Any, Any],
-    name: FromPath[str],
+    name: Name,
     data: JSONBody[FlagBody],
     runtime: NamedDependency[Runtime],
 ) -> FlagView:

@@ -1,30 +1,29 @@
 """Probes and metrics: no key, no limit, and the first of them touches nothing."""
 
-from typing import Any
-
 from litestar import Response, get
 from litestar.di import NamedDependency
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from services.gateway.runtime import Runtime
+from services.gateway.views import Health, Readiness, State
 
 
-@get("/healthz", include_in_schema=True)
-async def healthz() -> dict[str, str]:
+@get("/healthz")
+async def healthz() -> Health:
     """The process runs and its event loop turns."""
-    return {"status": "ok"}
+    return Health()
 
 
 @get("/readyz")
-async def readyz(runtime: NamedDependency[Runtime]) -> Response[dict[str, Any]]:
+async def readyz(runtime: NamedDependency[Runtime]) -> Response[Readiness]:
     """`503` only while draining or without NATS: fixes are accepted without Postgres and Redis."""
     if runtime.draining.is_set():
-        return Response({"status": "draining", "checks": {}}, status_code=503)
+        return Response(Readiness(status="draining"), status_code=503)
     checks = await runtime.checks()
     if checks["nats"] != "ok":
-        return Response({"status": "unavailable", "checks": checks}, status_code=503)
-    status = "ok" if all(state == "ok" for state in checks.values()) else "degraded"
-    return Response({"status": status, "checks": checks, "rate_limits": runtime.limiter.backend})
+        return Response(Readiness(status="unavailable", checks=checks), status_code=503)
+    status: State = "ok" if all(state == "ok" for state in checks.values()) else "degraded"
+    return Response(Readiness(status=status, checks=checks, rate_limits=runtime.limiter.backend))
 
 
 @get("/metrics", media_type="text/plain")

@@ -1,19 +1,19 @@
 """`/v1/learnings`: what agents learned, how it fared, and the handbook made of it."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 
+from services.gateway.filters import Filter, IdempotencyKey, Words
 from services.gateway.guards import caller, requires
 from services.gateway.handbook import handbook
 from services.gateway.knowledge_bodies import LearningBody, LearningPatch
 from services.gateway.knowledge_views import HeldLearning, Learning, LearningVersion
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import not_found
-from services.gateway.routes.fixes import IdempotencyKey
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_agent, command_id
 from services.gateway.views import Page
@@ -55,12 +55,12 @@ async def create_learning(
 async def list_learnings(
     request: Body,
     runtime: NamedDependency[Runtime],
-    domain: FromQuery[str | None] = None,
-    agent_id: FromQuery[str | None] = None,
+    domain: Filter = None,
+    agent_id: Filter = None,
     category: FromQuery[Category | None] = None,
     pattern_id: FromQuery[UUID | None] = None,
     status: FromQuery[LearningStatus | None] = None,
-    q: Annotated[str | None, QueryParameter(max_length=200)] = None,
+    q: Words = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     fields: FieldNames = None,
@@ -74,9 +74,7 @@ async def list_learnings(
 
 
 @get("/v1/learnings/handbook", media_type="text/markdown", guards=[requires("read")])
-async def get_handbook(
-    runtime: NamedDependency[Runtime], domain: Annotated[str | None, QueryParameter(max_length=100)] = None
-) -> str:
+async def get_handbook(runtime: NamedDependency[Runtime], domain: Filter = None) -> str:
     """Markdown made of what was learned, a section a domain, as it is now."""
     learnings, patterns = await runtime.knowledge.handbook(domain)
     return handbook(learnings, patterns, domain)

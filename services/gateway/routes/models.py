@@ -8,9 +8,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from services.gateway.bodies import PromoteBody, RetrainBody
+from services.gateway.filters import IdempotencyKey, Version
 from services.gateway.guards import caller, requires
 from services.gateway.problems import ApiError, not_found
-from services.gateway.routes.fixes import IdempotencyKey
 from services.gateway.runtime import Runtime
 from services.gateway.submission import command_id
 from services.gateway.views import Model, Page, Promotion, PromotionAccepted, RunAccepted, TrainingRun
@@ -23,12 +23,13 @@ Body = Request[Any, Any, Any]
 
 @get("/v1/models", guards=[requires("read")])
 async def list_models(runtime: NamedDependency[Runtime], kind: FromQuery[ModelKind | None] = None) -> Page[Model]:
-    """Newest first, at most 200."""
+    """Models. The newest first, at most 200."""
     return Page(items=await runtime.queries.models(kind))
 
 
 @get("/v1/models/{version:str}", guards=[requires("read")])
-async def get_model(version: FromPath[str], runtime: NamedDependency[Runtime]) -> Model:
+async def get_model(version: Version, runtime: NamedDependency[Runtime]) -> Model:
+    """One model, with what was measured."""
     return await find_model(runtime, version)
 
 
@@ -40,7 +41,7 @@ async def find_model(runtime: Runtime, version: str) -> Model:
 
 
 @get("/v1/models/{version:str}/promotions", guards=[requires("read")])
-async def list_promotions(version: FromPath[str], runtime: NamedDependency[Runtime]) -> Page[Promotion]:
+async def list_promotions(version: Version, runtime: NamedDependency[Runtime]) -> Page[Promotion]:
     """What was in production when, by whom and why."""
     await find_model(runtime, version)
     return Page(items=await runtime.queries.promotions(version))
@@ -65,7 +66,7 @@ async def retrain(
 
 @post("/v1/models/{version:str}/promote", status_code=202, guards=[requires("operate")])
 async def promote(
-    request: Body, version: FromPath[str], runtime: NamedDependency[Runtime], data: JSONBody[PromoteBody | None] = None
+    request: Body, version: Version, runtime: NamedDependency[Runtime], data: JSONBody[PromoteBody | None] = None
 ) -> Response[PromotionAccepted]:
     """Makes this version the one that answers, also to roll back."""
     await find_model(runtime, version)
@@ -78,6 +79,7 @@ async def promote(
 
 @get("/v1/training-runs/{run_id:uuid}", guards=[requires("read")])
 async def get_training_run(run_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> TrainingRun:
+    """How far a training run is."""
     found = await runtime.queries.training_run(run_id)
     if found is not None:
         return found

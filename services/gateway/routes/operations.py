@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 import nats
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from services.gateway.guards import requires
 from services.gateway.operation_views import DeadLetter, Operations, Replayed
@@ -19,7 +19,10 @@ from shared.dead_letters import STREAM, Letter, letters, replay
 from shared.flags import FLAGS
 
 T = TypeVar("T")
-LetterCursor = Annotated[int | None, QueryParameter(ge=1, description="`next_cursor` of the page before.")]
+# JetStream counts to 2^64; this is more than any log holds.
+MOST = 1 << 53
+LetterId = Annotated[int, PathParameter(ge=1, le=MOST)]
+LetterCursor = Annotated[int | None, QueryParameter(ge=1, le=MOST, description="`next_cursor` of the page before.")]
 
 
 async def asked(question: Awaitable[T]) -> T:
@@ -55,7 +58,9 @@ async def list_dead_letters(
     limit: Limit = DEFAULT_LIMIT,
     cursor: LetterCursor = None,
 ) -> Response[Page[DeadLetter]]:
-    """Newest first; where many were sent again, a page may be short and still not be the last."""
+    """Messages that workers gave up. The newest first. Where many were sent again, a page may be short and still not
+    be the last.
+    """
     if not runtime.bus.connected:
         raise bus_unavailable()
     found, following = await asked(letters(runtime.bus.js, cursor, limit))
@@ -76,8 +81,10 @@ def view(letter: Letter) -> DeadLetter:
 
 
 @post("/v1/dead-letters/{letter_id:int}/replay", status_code=202, guards=[requires("operate")])
-async def replay_dead_letter(letter_id: FromPath[int], runtime: NamedDependency[Runtime]) -> Replayed:
-    """Sent again, and no longer here; a second call finds nothing. If it fails again, it comes back as another one."""
+async def replay_dead_letter(letter_id: LetterId, runtime: NamedDependency[Runtime]) -> Replayed:
+    """Sends a dead letter again. It is then no longer here; a second call finds nothing. If it fails again, it comes
+    back as another one.
+    """
     if not runtime.bus.connected:
         raise bus_unavailable()
     sent = await asked(replay(runtime.bus.js, letter_id))

@@ -9,10 +9,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from services.gateway.bodies import NamedOutcomeBody, OutcomeBody
+from services.gateway.filters import IdempotencyKey
 from services.gateway.guards import caller, requires
 from services.gateway.keys import Principal
 from services.gateway.problems import ApiError
-from services.gateway.routes.fixes import IdempotencyKey
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_time, command_id
 from services.gateway.views import OutcomeAccepted

@@ -36,7 +36,7 @@ async def list_patterns(
     cursor: Cursor = None,
     fields: FieldNames = None,
 ) -> Response[Page[Pattern]]:
-    """Kinds of change that recur, and how they fared; the newest first."""
+    """Kinds of change that recur, and how they fared. The newest first."""
     return page(request, await runtime.knowledge.patterns(decode_cursor(cursor), limit), fields, Pattern)
 
 

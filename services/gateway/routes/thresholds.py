@@ -6,7 +6,7 @@ from litestar import get, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 
-from services.gateway.bodies import ThresholdsBody
+from services.gateway.bodies import NO_NUL, ThresholdsBody
 from services.gateway.guards import requires
 from services.gateway.problems import invalid
 from services.gateway.runtime import Runtime
@@ -14,13 +14,16 @@ from services.gateway.views import Thresholds
 from shared.contracts.commands import THRESHOLDS_SET, ThresholdsSet
 
 OfRepository = Annotated[
-    str, QueryParameter(max_length=300, description="The repository; left out, what holds for all that have none.")
+    str,
+    QueryParameter(
+        max_length=300, pattern=NO_NUL, description="The repository; left out, what holds for all that have none."
+    ),
 ]
 
 
 @get("/v1/thresholds", guards=[requires("operate")])
 async def get_thresholds(runtime: NamedDependency[Runtime], repository: OfRepository = "") -> Thresholds:
-    """What decisions on this repository's fixes follow."""
+    """The thresholds that decisions on a repository's fixes follow."""
     return await runtime.model_reads.thresholds(repository)
 
 
@@ -28,7 +31,9 @@ async def get_thresholds(runtime: NamedDependency[Runtime], repository: OfReposi
 async def put_thresholds(
     runtime: NamedDependency[Runtime], data: JSONBody[ThresholdsBody], repository: OfRepository = ""
 ) -> Thresholds:
-    """Holds for every decision from the answer on; earlier ones stay as they were made."""
+    """Sets a repository's thresholds. They hold for every decision from the answer on; earlier ones stay as they
+    were made.
+    """
     if data.block >= data.auto_merge:
         raise invalid("block", "must be below auto_merge")
     command = ThresholdsSet(repository=repository, auto_merge=data.auto_merge, block=data.block)

@@ -1,0 +1,26 @@
+"""The API's own descriptions: for generators of clients, and for people."""
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+
+from services.gateway.descriptions import Descriptions
+
+Described = NamedDependency[Descriptions]
+
+
+@get("/openapi.json")
+async def openapi(descriptions: Described) -> Response[bytes]:
+    """What this API takes and answers, as OpenAPI 3.1."""
+    return Response(descriptions.openapi, media_type="application/vnd.oai.openapi+json")
+
+
+@get("/asyncapi.json")
+async def asyncapi(descriptions: Described) -> Response[bytes]:
+    """What the services tell each other, as AsyncAPI 3."""
+    return Response(descriptions.asyncapi, media_type="application/vnd.aai.asyncapi+json")
+
+
+@get("/docs")
+async def docs(descriptions: Described) -> Response[bytes]:
+    """The API as a page, with what each problem's code means."""
+    return Response(descriptions.page, media_type="text/html; charset=utf-8")
