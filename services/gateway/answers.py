@@ -100,6 +100,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "list_models": Operation(tag="models"),
     "get_model": Operation(tag="models"),
+    "get_calibration": Operation(tag="models"),
     "list_promotions": Operation(tag="models"),
     "retrain": Operation(tag="models", problems=PUBLISHED, headers=("Location",)),
     "promote": Operation(tag="models", problems=PUBLISHED),

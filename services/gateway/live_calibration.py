@@ -5,6 +5,8 @@ from datetime import datetime
 
 import msgspec
 
+from services.gateway.views import Instant
+
 BINS = 20
 # With fewer outcomes a share says nothing: 20 of which 17 held are anything from 62 to 97 %.
 MIN_IN_BIN = 20
@@ -38,7 +40,7 @@ class LiveCalibration(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     version: str
-    as_of: datetime
+    as_of: Instant
     count: int
     base_rate: float | None
     calibration_error: float | None
