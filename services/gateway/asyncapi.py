@@ -30,7 +30,7 @@ SENT: dict[str, tuple[str, ...]] = {
     "learnings.changed.v1": ("patterns",),
     "collaborations.changed.v1": ("patterns",),
     "patterns.detected.v1": ("patterns",),
-    "models.retrain_requested.v1": ("gateway",),
+    "models.retrain_requested.v1": ("gateway", "scoring"),
     "models.promotion_requested.v1": ("gateway",),
     "models.training_progressed.v1": ("trainer",),
     "models.trained.v1": ("trainer",),

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from litestar import get
 from litestar.di import NamedDependency
 
-
 from services.gateway.filters import Version
 from services.gateway.guards import requires
 from services.gateway.live_calibration import LiveCalibration, live_calibration
