@@ -120,6 +120,8 @@ GLOSSARY: dict[str, Term] = {
     "margin": Term("Votes by which a solution must lead.", 1),
     "deadline": Term("Then it closes; RFC 3339 with its offset, at most 90 days ahead.", None),
     "Collaboration.deadline": Term("Then it closes.", "2026-11-25T00:20:05Z"),
+    "CollaborationPatch.deadline": Term("Then it closes; at most 90 days ahead.", "2026-11-25T00:20:05Z"),
+    "RelatedPattern.pattern_id": Term("The pattern.", _OTHER_ID),
     "votes_cast": Term("Principals that have voted.", 1),
     "solutions": Term("What is voted on.", []),
     "agents": Term("The agents that joined.", ["claude"]),
