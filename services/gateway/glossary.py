@@ -40,6 +40,7 @@ GLOSSARY: dict[str, Term] = {
     "linked_issue": Term("An issue is linked.", True),
     "diff": Term("A unified or git diff, at most 1 MiB in UTF-8.", DIFF),
     "features": Term("The numbers of the change, for callers who keep their code: all of them, each at least 0.", None),
+    "paths": Term("The files that it touches, where `features` are sent: their past counts..", []),
     "Fix.status": Term("Where the fix is on its way; it never goes back.", "scored"),
     "status_reason": Term("Why it was rejected.", None),
     "submitted_at": Term("When it was handed in; RFC 3339 with its offset.", _TIME),
