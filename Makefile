@@ -17,7 +17,6 @@ unexport UV_NO_INSTALL_LOCAL UV_NO_INSTALL_PROJECT UV_NO_SYNC UV_PROJECT UV_PROJ
 unexport UV_SYSTEM_PYTHON UV_WORKING_DIR UV_WORKING_DIRECTORY
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.run.stamp ## start the whole system on this machine, until Ctrl-C
