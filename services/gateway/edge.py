@@ -1,35 +1,26 @@
-"""What happens to every request before routing and after it: the key, the limits, the trace, the count, the common
-headers."""
+"""What happens to every request before routing and after it: who is let in, the trace, the count, the cache, the tag
+and the coding of the answer."""
 
-import logging
-import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from services.gateway.addresses import client_address, trusted_networks
+from services.gateway.admission import Admission
+from services.gateway.at_once import Scores
+from services.gateway.cached_reads import CachedReads
+from services.gateway.exchange import Exchange
+from services.gateway.finishing import App, Finisher, captured, finished
 from services.gateway.keys import Principal
-from services.gateway.limit_headers import limit_headers, limited
-from services.gateway.problems import MEDIA_TYPE, ApiError, as_api_error, details
+from services.gateway.problems import MEDIA_TYPE, ApiError, details
+from services.gateway.representation import Answer
 from services.gateway.route_names import RouteNames
 from services.gateway.runtime import Runtime
 from shared.telemetry import span
 
-ASGIScope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[ASGIScope]]
-Send = Callable[[ASGIScope], Awaitable[None]]
-App = Callable[[ASGIScope, Receive, Send], Awaitable[None]]
-
 # No key needed: probes, metrics and the descriptions of the API.
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json", "/docs"})
-COMMON = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"private, no-cache"),
-    (b"vary", b"Authorization, Accept-Encoding"),
-)
-
-log = logging.getLogger(__name__)
 
 
 class Edge:
@@ -39,82 +30,82 @@ class Edge:
         self.app = app
         self.runtime = runtime
         self._names = names
-        self._keys = runtime.keys
-        self._policies = runtime.policies
-        self._limiter = runtime.limiter
-        self._failures = runtime.failures
-        self._shedding = runtime.shedding
-        self._trusted = trusted_networks(runtime.settings.trusted_proxies)
         self._metrics = runtime.metrics
+        self._flags = runtime.flags
+        self._reads = CachedReads(runtime.cache, runtime.generations, runtime.flags)
+        self._scores = Scores(runtime.predictions, runtime.flags)
+        self._admission = Admission(runtime, self._reads)
+        # A span costs as much as a whole answer from the cache: at once only where somebody collects them.
+        self._traced = bool(runtime.settings.otlp_endpoint)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = time.perf_counter()
-        status = 500
-
-        async def answer(message: ASGIScope) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(h for h in COMMON if h[0] not in present)]
-                if verdict := scope.get("verdict"):
-                    message["headers"] += limit_headers(verdict)
-            await send(message)
-
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        exchange = Exchange(scope, receive, send)
+        exchange.route = self._names.of(exchange.method, exchange.path)
+        exchange.asked.compression = self._flags.on("compression")
         try:
-            with span(f"{scope['method']} {scope['path']}", headers):
-                await self._serve(scope, headers, receive, answer)
+            with traced(exchange) if self._traced else nullcontext():
+                if not await self._at_once(exchange):
+                    with nullcontext() if self._traced else traced(exchange):
+                        await self._serve(exchange)
         finally:
-            route = scope.get("path_template") or "unmatched"
-            self._metrics.answered(route, scope["method"], status, time.perf_counter() - started)
+            self._metrics.answered(exchange.route, exchange.method, exchange.status, exchange.seconds)
 
-    async def _serve(self, scope: ASGIScope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+    async def _at_once(self, exchange: Exchange) -> bool:
+        """Answers without routing what the cache, or a list on its way to scoring, can answer.
+
+        What it leaves, it leaves as it found it, but for the decision of the limiter, which is taken once.
+        """
+        resource = self._reads.resource(exchange)
+        if resource is None and not self._scores.takes(exchange):
+            return False
+        principal = self._admission.known(exchange)
+        if principal is None:
+            return False
+        if resource is None:
+            answer = await self._score(exchange, principal)
+        else:
+            exchange.resource = resource
+            await self._admission.take(exchange, principal, self._reads.keys(resource))
+            answer = None if exchange.refused else self._reads.known(exchange)
+        if answer is not None:
+            await exchange.say(answer)
+        return answer is not None
+
+    async def _score(self, exchange: Exchange, principal: Principal) -> Answer | None:
+        asked = await self._scores.question(exchange, principal)
+        if asked is None:
+            return None
+        await self._admission.take(exchange, principal, asked[1].keys)
+        if exchange.refused:
+            return None
         try:
-            if scope["path"] not in OPEN:
-                await self._admit(scope, headers)
+            return await self._scores.answer(exchange, *asked)
         except ApiError as error:
-            await problem(send, error)
-            return
-        except Exception as error:
-            log.exception("admission failed")
-            await problem(send, as_api_error(error))
-            return
-        await self.app(scope, receive, send)
+            with nullcontext() if self._traced else traced(exchange):
+                return finished(problem(error), exchange.method, exchange.asked)
 
-    async def _admit(self, scope: ASGIScope, headers: dict[str, str]) -> None:
-        """Leaves `principal` and `verdict` in the scope. Raises `ApiError` for what is not let in."""
-        principal = scope["principal"] = await self._identify(scope, headers)
-        route = self._policies.of(self._names.of(scope["method"], scope["path"]))
-        self._shedding.check(scope["method"], route.route)
-        # Whoever answers without routing names the keys it wants to read here, and gets them with the verdict.
-        verdict, _ = await self._limiter.take(principal, route)
-        scope["verdict"] = verdict
-        if verdict.violated:
-            raise limited(verdict.violated, verdict.retry_after)
-
-    async def _identify(self, scope: ASGIScope, headers: dict[str, str]) -> Principal:
-        key = headers.get("authorization")
-        if self._failures.any_refused and not self._keys.remembers(key):
-            self._failures.check(self._address(scope, headers))
-        try:
-            return await self._keys.authenticate(key)
-        except ApiError as error:
-            if error.status == 401:
-                await self._failures.count(self._address(scope, headers))
-            raise
-
-    def _address(self, scope: ASGIScope, headers: dict[str, str]) -> str:
-        peer = (scope.get("client") or ("unknown",))[0]
-        return client_address(peer, headers.get("x-forwarded-for"), self._trusted)
+    async def _serve(self, exchange: Exchange) -> None:
+        refusal = None if exchange.path in OPEN else await self._admission.refusal(exchange)
+        if refusal is not None:
+            await exchange.say(finished(problem(refusal), exchange.method, exchange.asked))
+        elif exchange.resource is None:
+            finisher = Finisher(exchange.method, exchange.asked, exchange.send)
+            await self.app(exchange.scope, exchange.receive, finisher)
+        else:
+            ask = partial(captured, self.app, exchange.scope, exchange.receive)
+            answer = self._reads.known(exchange) or await self._reads.read(exchange, exchange.resource, ask)
+            await exchange.say(answer)
 
 
-async def problem(send: Send, error: ApiError) -> None:
-    body = msgspec.json.encode(details(error))
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def traced(exchange: Exchange) -> AbstractContextManager[Any]:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.asked.items()}
+    return span(f"{exchange.method} {exchange.path}", headers)
+
+
+def problem(error: ApiError) -> Answer:
+    headers = [(b"content-type", MEDIA_TYPE.encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return Answer(error.status, headers, msgspec.json.encode(details(error)))

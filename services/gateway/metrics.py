@@ -19,10 +19,19 @@ class GatewayMetrics:
         )
 
         self.shed = Counter("requests_shed", "Requests refused for load.", ("route",), registry=registry)
+        # hit: still true, said Redis. stale: unasked, as Redis is away. invalidated: it was there, and something moved.
+        self.cached = Counter(
+            "cache_requests", "Look-ups in the response cache.", ("namespace", "result"), registry=registry
+        )
+
+    def looked_up(self, namespace: str, result: str) -> None:
+        self.cached.labels(namespace, result).inc()
 
     def decided(self, policy: str, result: str, backend: str) -> None:
         self.decisions.labels(policy, result, backend).inc()
 
-    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        self.requests.labels(route, method, str(status)).inc()
-        self.seconds.labels(route, method, str(status)).observe(seconds)
+    def answered(self, route: str | None, method: str, status: int, seconds: float) -> None:
+        """`route` as `METHOD /path/{parameter}`."""
+        labels = ((route or "unmatched").partition(" ")[2] or "unmatched", method, str(status))
+        self.requests.labels(*labels).inc()
+        self.seconds.labels(*labels).observe(seconds)

@@ -8,6 +8,7 @@ from services.gateway.keys import Principal
 from services.gateway.reads import Keyset, Listing, Reads
 from services.gateway.views import Fix, Model, Promotion, TrainingRun
 from shared.contracts.fixes import OutcomeKind
+from shared.contracts.models import ModelKind
 
 KEY = """
 select id, principal, scopes, agents, prefix from control.api_keys
@@ -54,6 +55,7 @@ select version, kind, status, metrics, base_rate, rows, trained_from, trained_un
 from trainer.models m
 """
 MODELS = MODEL + "where $1::text is null or kind = $1 order by created_at desc, version limit 200"
+CHAMPION = "select version from trainer.models where kind = $1 and status = 'champion'"
 PROMOTIONS = """
 select version, previous, promoted_at, promoted_by, reason from trainer.model_promotions
 where version = $1 order by id desc limit 200
@@ -92,6 +94,11 @@ class Queries(Reads):
 
     async def models(self, kind: str | None) -> list[Model]:
         return await self._all(Model, MODELS, kind)
+
+    async def champion(self, kind: ModelKind) -> str | None:
+        """The version that answers now."""
+        version: str | None = await self._ask(lambda pool: pool.fetchval(CHAMPION, kind))
+        return version
 
     async def promotions(self, version: str) -> list[Promotion]:
         return await self._all(Promotion, PROMOTIONS, version)

@@ -13,6 +13,7 @@ from faststream.exceptions import FastStreamException
 from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
+from services.gateway.cache import Cache
 from services.gateway.failures import Failures
 from services.gateway.keys import Keys
 from services.gateway.knowledge_queries import KnowledgeQueries
@@ -21,6 +22,7 @@ from services.gateway.markers import Markers
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.model_queries import ModelQueries
 from services.gateway.policies import read_policies
+from services.gateway.predictions import Predictions
 from services.gateway.problems import ApiError, bus_unavailable
 from services.gateway.queries import Queries
 from services.gateway.readers import Readers
@@ -28,9 +30,10 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.shedding import Shedding
 from services.gateway.waiters import Waiters
 from shared.bus import Bus
-from shared.contracts.commands import Reply
+from shared.contracts.commands import CONFIDENCE, Reply
 from shared.contracts.envelope import Envelope, Event, unseal
 from shared.contracts.fixes import FixCategorized, FixScored
+from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.flags import FlagName, Flags, Setting
 from shared.generations import Generations, touched_by_command
@@ -76,6 +79,10 @@ class Runtime:
             lambda: self.flags.on("shedding"),
             lambda route: self.metrics.shed.labels(route).inc(),
         )
+        self.cache = Cache(settings.redis_url, self.metrics.looked_up)
+        self.predictions = Predictions(
+            settings.redis_url, self._score, self.generations, self.flags, self.metrics.looked_up
+        )
         self.waiters = Waiters()
         self.draining = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,7 +92,9 @@ class Runtime:
         """Everything the gateway hears."""
         self.bus.hear_all(FixScored.SUBJECT)(self._scored)
         self.bus.hear_all(FixCategorized.SUBJECT)(self._categorized)
+        self.bus.hear_all(ModelPromoted.SUBJECT)(self._promoted)
         self.bus.hear_all(KEYS_CHANGED)(self._keys_changed)
+        self.bus.on_reconnect.append(self._ask_champion)
 
     async def _scored(self, message: Msg) -> None:
         event = unseal(FixScored, message.data)
@@ -93,6 +102,19 @@ class Runtime:
 
     async def _categorized(self, message: Msg) -> None:
         self.waiters.heard(unseal(FixCategorized, message.data).id, "categorized")
+
+    async def _promoted(self, message: Msg) -> None:
+        event = unseal(ModelPromoted, message.data)
+        if event.kind == "confidence":
+            self.predictions.champion = event.version
+
+    async def _ask_champion(self) -> None:
+        """A promotion may have been announced while this gateway was not listening."""
+        self.predictions.champion = await self.queries.champion("confidence")
+
+    async def _score(self, candidates: Sequence[bytes]) -> list[Reply]:
+        """The replies to encoded candidates, in their order."""
+        return msgspec.json.decode(await self.ask(CONFIDENCE, b"[" + b",".join(candidates) + b"]"), type=list[Reply])
 
     async def _keys_changed(self, _: Msg) -> None:
         self.keys.forget()
@@ -113,6 +135,7 @@ class Runtime:
         self._spawn(self.flags.follow())
         self._spawn(self.generations.keep())
         self._spawn(self._read_events())
+        self._spawn(until("the champion", self._ask_champion))
         log.info("gateway is ready")
 
     async def _read_events(self) -> None:
@@ -132,7 +155,8 @@ class Runtime:
             await self.bus.broker.stop()
         await self.limiter.close()
         await self.markers.close()
-        await self.generations.close()
+        for store in (self.generations, self.cache, self.predictions):
+            await store.close()
         await self.database.close()
 
     async def publish(self, event: Event) -> None:

@@ -46,6 +46,11 @@ class Shedding:
         """One long pause is no overload: the loop is as late as the better of its last two wake-ups."""
         return max(min(self._lags) / self._lag_bound, self.publishing / self._publishes_bound)
 
+    @property
+    def pressed(self) -> bool:
+        """Something has to wait; `check` says what."""
+        return self.pressure > CAN_WAIT
+
     def check(self, method: str, route: str) -> None:
         """Raises `ApiError` 503 for what has to wait."""
         if self.pressure > patience(method, route) and self._enabled():

@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
+
 from services.gateway.bodies import BulkLine, ConfidenceBody, FixBody, OutcomeBody
 from services.gateway.keys import Principal
 from services.gateway.problems import ApiError, invalid
+from shared.contracts.commands import Candidate
 from shared.contracts.fixes import FixImported, FixSubmitted, Outcome
 from shared.diffs import DiffError, parse
 from shared.features.vector import check_claimed
@@ -21,6 +24,12 @@ def check_agent(principal: Principal, agent_id: str) -> None:
         raise ApiError(
             403, "agent_not_allowed", f"this key may act for {patterns}, not for {agent_id!r}", field="agent_id"
         )
+
+
+def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Candidate:
+    """Raises `ApiError` for an agent that the key may not act for. `check_change` is apart: it is dear."""
+    check_agent(principal, body.agent_id)
+    return Candidate(**msgspec.structs.asdict(body), explain=explain)
 
 
 def check_change(body: FixBody | ConfidenceBody) -> None:

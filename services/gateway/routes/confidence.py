@@ -9,21 +9,14 @@ from litestar.params import FromQuery, JSONBody
 
 from services.gateway.bodies import ConfidenceBatchBody, ConfidenceBody
 from services.gateway.guards import caller, requires
-from services.gateway.keys import Principal
+from services.gateway.predictions import question_of
 from services.gateway.problems import ApiError, details
 from services.gateway.runtime import Runtime
-from services.gateway.submission import check_agent, check_change
+from services.gateway.submission import candidate, check_change
 from services.gateway.views import ConfidenceBatch
-from shared.contracts.commands import CONFIDENCE, Candidate, Confidence
+from shared.contracts.commands import CONFIDENCE, Confidence
 
 Body = Request[Any, Any, Any]
-
-
-def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Candidate:
-    check_agent(principal, body.agent_id)
-    check_change(body)
-    fields = {name: getattr(body, name) for name in body.__struct_fields__}
-    return Candidate(**fields, explain=explain)
 
 
 @post("/v1/confidence", status_code=200, guards=[requires("read")])
@@ -31,10 +24,10 @@ async def score(
     request: Body, data: JSONBody[ConfidenceBody], runtime: NamedDependency[Runtime], explain: FromQuery[bool] = False
 ) -> Response[Confidence]:
     """Scores without storing; `?explain=true` adds the contributions of the model."""
-    [reply] = await runtime.commands(CONFIDENCE, [candidate(caller(request), data, explain)])
-    if reply.problem is not None:
-        raise ApiError.of(reply.problem)
-    return Response(bytes(reply.value), media_type="application/json")  # type: ignore[arg-type]
+    asked = candidate(caller(request), data, explain)
+    check_change(data)
+    said = await runtime.predictions.of(question_of(asked))
+    return Response(said, media_type="application/json")  # type: ignore[arg-type]
 
 
 @post("/v1/confidence/batch", status_code=200, guards=[requires("read")])
@@ -45,6 +38,9 @@ async def score_batch(
     explain: FromQuery[bool] = False,
 ) -> Response[ConfidenceBatch]:
     """In the order of `items`; an item that cannot be scored is answered with its problem."""
-    replies = await runtime.commands(CONFIDENCE, [candidate(caller(request), item, explain) for item in data.items])
+    candidates = [candidate(caller(request), item, explain) for item in data.items]
+    for item in data.items:
+        check_change(item)
+    replies = await runtime.commands(CONFIDENCE, candidates)
     items = [reply.value if reply.problem is None else details(ApiError.of(reply.problem)) for reply in replies]
     return Response(msgspec.json.encode({"items": items}), media_type="application/json")  # type: ignore[arg-type]

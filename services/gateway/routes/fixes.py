@@ -13,6 +13,8 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 
 from services.gateway.bodies import CorrectionBody, FixBody
 from services.gateway.bulk import Bulk, Duplex
+from services.gateway.cache import keep_out_of_cache
+from services.gateway.conditional import check_if_match
 from services.gateway.filters import Filter, IdempotencyKey, InstantText, Words, instant
 from services.gateway.guards import caller, requires
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
@@ -156,9 +158,12 @@ async def list_fixes(
 
 
 @get("/v1/fixes/{fix_id:uuid}", guards=[requires("read")])
-async def get_fix(fix_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> Fix:
+async def get_fix(request: Body, fix_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> Fix:
     """One fix. Its status is told from the first moment."""
-    return await find_fix(runtime, fix_id)
+    fix = await find_fix(runtime, fix_id)
+    if not finished(fix) or fix.status_reason is not None:
+        keep_out_of_cache(request.scope)
+    return fix
 
 
 async def find_fix(runtime: Runtime, fix_id: UUID) -> Fix:
@@ -178,6 +183,7 @@ async def correct_fix(
     request: Body, fix_id: FromPath[UUID], data: JSONBody[CorrectionBody], runtime: NamedDependency[Runtime]
 ) -> Fix:
     """A correction of the category, kept beside the prediction."""
+    check_if_match(request, await find_fix(runtime, fix_id))
     correction = Correction(command_id=new_id(), fix_id=fix_id, category=data.category, principal=caller(request).name)
     await runtime.command(CORRECT, correction, UUID)
     return await find_fix(runtime, fix_id)

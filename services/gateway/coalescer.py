@@ -1,0 +1,66 @@
+"""Many questions, few requests: what is asked while two are on their way rides in the next, as one list."""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+
+from shared.contracts.commands import Reply
+
+IN_FLIGHT = 2
+MOST_ITEMS = 64
+# Well below what NATS carries in one message; a larger item rides alone.
+MOST_BYTES = 2 << 20
+
+Waiting = tuple[bytes, asyncio.Future[Reply]]
+
+
+class Coalescer:
+    """`send` answers a list of encoded questions in their order."""
+
+    def __init__(self, send: Callable[[Sequence[bytes]], Awaitable[Sequence[Reply]]]) -> None:
+        self._send = send
+        self._waiting: list[Waiting] = []
+        self._in_flight = 0
+        self._carriers: set[asyncio.Task[None]] = set()
+
+    async def ask(self, question: bytes) -> Reply:
+        """Raises what `send` raised for the list it rode in."""
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, answer))
+        if self._in_flight < IN_FLIGHT:
+            self._in_flight += 1
+            # In a context of its own: the list is not part of its first question's trace.
+            carrier = asyncio.create_task(self._carry(), context=contextvars.Context())
+            self._carriers.add(carrier)
+            carrier.add_done_callback(self._carriers.discard)
+        return await answer
+
+    async def _carry(self) -> None:
+        try:
+            while self._waiting:
+                await self._ride(self._next())
+        finally:
+            self._in_flight -= 1
+
+    async def _ride(self, group: list[Waiting]) -> None:
+        try:
+            replies: Sequence[Reply | Exception] = await self._send([question for question, _ in group])
+        except Exception as error:
+            replies = [error] * len(group)
+        for (_, answer), reply in zip(group, replies, strict=True):
+            if answer.done():  # the caller has gone
+                continue
+            if isinstance(reply, Exception):
+                answer.set_exception(reply)
+            else:
+                answer.set_result(reply)
+
+    def _next(self) -> list[Waiting]:
+        size, count = 0, 0
+        for question, _ in self._waiting[:MOST_ITEMS]:
+            size += len(question)
+            if count and size > MOST_BYTES:
+                break
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group

@@ -1,0 +1,124 @@
+"""What `POST /v1/confidence` answers: from Redis while the model that said it is the champion, else from scoring.
+
+A prediction is kept under `ml:confidence:{fix_hash}`, the sha256 of everything that is scored. History moves on
+meanwhile, so it says of itself that it is `cached`; a promotion ends it at once.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import redis.asyncio as redis
+
+from services.gateway.cache import PREDICTION, Count
+from services.gateway.coalescer import Coalescer
+from services.gateway.problems import ApiError
+from services.gateway.redis_client import AWAY, redis_client
+from shared.contracts.commands import Candidate, Confidence, Reply
+from shared.flags import Flags
+from shared.generations import PREDICTIONS, Generations, every
+
+CONNECTIONS = 4
+GENERATION = every(PREDICTIONS)
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+Send = Callable[[Sequence[bytes]], Awaitable[list[Reply]]]
+
+
+class Question(msgspec.Struct, frozen=True):
+    """An encoded candidate, and where its answer is kept."""
+
+    encoded: bytes
+    key: str
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        return GENERATION, self.key
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    word: bytes
+    model_version: str
+    body: bytes
+
+
+def question_of(candidate: Candidate) -> Question:
+    encoded = _encoder.encode(candidate)
+    return Question(encoded, f"ml:confidence:{hashlib.sha256(encoded).hexdigest()}")
+
+
+class Predictions:
+    """`champion` is the version that answers now; while nobody knows it, nothing is kept."""
+
+    def __init__(self, redis_url: str, send: Send, generations: Generations, flags: Flags, count: Count) -> None:
+        self.champion: str | None = None
+        self._redis: redis.Redis = redis_client(redis_url, CONNECTIONS)
+        self._send = send
+        self._coalescer = Coalescer(send)
+        self._generations = generations
+        self._flags = flags
+        self._count = count
+
+    async def of(self, question: Question) -> bytes:
+        """The body of the answer. Raises `ApiError`."""
+        found = await self.look_up(question)
+        return self.known(found) or await self.ask(question, found)
+
+    async def look_up(self, question: Question) -> Sequence[bytes | None]:
+        """The values of `question.keys`, of which none is known while Redis is away."""
+        if not self._flags.on("cache"):
+            return None, None
+        try:
+            word, data = await self._redis.mget(question.keys)
+        except AWAY:
+            return None, None
+        return word, data  # type: ignore[return-value]  # bytes: the client decodes nothing
+
+    def known(self, found: Sequence[bytes | None]) -> bytes | None:
+        """The body that is still true, given the values of the question's keys; counted."""
+        body, result = self._judge(found)
+        self._count(PREDICTION.name, result)
+        return body
+
+    def _judge(self, found: Sequence[bytes | None]) -> tuple[bytes | None, str]:
+        word, data = found
+        if data is None or not self._flags.on("cache"):
+            return None, "miss"
+        kept = msgspec.msgpack.decode(data, type=Kept)
+        if kept.word != word or kept.model_version != self.champion:
+            return None, "invalidated"
+        return kept.body, "hit"
+
+    async def ask(self, question: Question, found: Sequence[bytes | None]) -> bytes:
+        """Asks scoring. Raises `ApiError`."""
+        word = found[0]
+        if word is None and self._flags.on("cache"):
+            [word] = await self._generations.of([GENERATION]) or (None,)
+        reply = await self._ask_scoring(question.encoded)
+        if reply.problem is not None:
+            raise ApiError.of(reply.problem)
+        if word is not None:
+            await self._keep(question, word, bytes(reply.value))
+        return bytes(reply.value)
+
+    async def _ask_scoring(self, encoded: bytes) -> Reply:
+        if self._flags.on("coalescing"):
+            return await self._coalescer.ask(encoded)
+        [reply] = await self._send([encoded])
+        return reply
+
+    async def _keep(self, question: Question, word: bytes, body: bytes) -> None:
+        """What a fallback said is not kept, nor what another model than the champion said."""
+        said: dict[str, Any] = msgspec.json.decode(body)
+        version = msgspec.convert(said, Confidence).model_version
+        if said["degraded"] or version is None or version != self.champion:
+            return
+        kept = Kept(word, version, msgspec.json.encode({**said, "cached": True}))
+        try:
+            await self._redis.set(question.key, msgspec.msgpack.encode(kept), ex=PREDICTION.ttl_seconds)
+        except AWAY:
+            return
+
+    async def close(self) -> None:
+        await self._redis.aclose()
