@@ -48,6 +48,10 @@ bench-flow: .venv/.dev.stamp ## submit to scored, and to answered: milliseconds 
 
 bench-limiter: .venv/.dev.stamp .venv/.bench.stamp ## two-bucket decisions a second, beside limits and throttled-py
 	@.venv/bin/python -m benchmarks.bench_limiter
+
+bench-edge: .venv/.dev.stamp .venv/.bench.stamp ## the edge, beside the least that its server can do, and beside others
+	@.venv/bin/python -m benchmarks.bench_edge
+
 contract-files: .venv/.dev.stamp ## write docs/openapi.json, asyncapi.json and problems.md anew
 	@.venv/bin/python -m services.gateway.contract_files docs
 
@@ -70,4 +74,4 @@ chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; ab
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter chaos contract-files
+.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter bench-edge chaos contract-files
