@@ -1,4 +1,4 @@
-"""What the edge is measured beside, each under the uvicorn that the gateway has: `python -m benchmarks.edge_peers NAME`.
+"""What the edge is measured beside, under the uvicorn that the gateway has: `python -m benchmarks.edge_peers NAME`.
 
 `hello` is the least that ASGI can answer. `fastapi` is what a user would otherwise compose for a cached read with two
 limits, and for a checked body; `litestar` is the checked body without our edge.
