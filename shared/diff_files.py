@@ -76,6 +76,8 @@ class _Reader:
         while self.at < len(self.lines):
             if not self.lines[self.at].startswith(_STARTS):
                 self.at += 1
+            elif path := self._usual_file():
+                self._hunks_of(_Draft(path, path))
             elif git := _GIT.match(self._line()):
                 self._git_file(*git.groups())
             elif self._at_sides():
@@ -98,9 +100,25 @@ class _Reader:
     def _at_sides(self) -> bool:
         return [line[:4] for line in self.lines[self.at : self.at + 2]] == ["--- ", "+++ "]
 
+    def _usual_file(self) -> str | None:
+        """Passes over the header that nearly every file has, names the same throughout, and answers the path."""
+        header = self.lines[self.at]
+        path = header[len("diff --git a/") : (len(header) + len("diff --git ")) // 2]
+        if not path or header != f"diff --git a/{path} b/{path}":
+            return None
+        at = self.at + 1
+        at += at < len(self.lines) and self.lines[at].startswith("index ")
+        if self.lines[at : at + 2] != [f"--- a/{path}", f"+++ b/{path}"]:
+            return None
+        self.at = at + 2
+        return path
+
     def _plain_file(self) -> None:
         draft = _Draft()
         draft.name(*unprefixed(*self._sides()))
+        self._hunks_of(draft)
+
+    def _hunks_of(self, draft: _Draft) -> None:
         self._hunks(draft)
         self._keep(draft)
 
@@ -160,10 +178,11 @@ class _Reader:
         return old, new
 
     def _hunks(self, draft: _Draft) -> None:
+        lines = self.lines
         if not self._line().startswith("@@"):
             raise self._wrong("no hunk after `+++ `: send the diff whole and unedited")
-        while self._line().startswith("@@"):
-            self.at = read_hunk(self.lines, self.at, draft.added, draft.deleted)
+        while self.at < len(lines) and lines[self.at].startswith("@@"):
+            self.at = read_hunk(lines, self.at, draft.added, draft.deleted)
             draft.hunks += 1
 
     def _binary_patch(self) -> None:

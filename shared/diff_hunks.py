@@ -39,27 +39,40 @@ def _count(digits: str | None) -> int:
 
 
 def _plain(lines: list[str], header: int, old: int, new: int, added: list[str], deleted: list[str]) -> int:
+    if not (old and new) and (lines_of := _one_sided(lines[header + 1 : header + 1 + old + new], "+" if new else "-")):
+        (added if new else deleted).extend(lines_of)
+        if len(lines_of) == old + new:
+            return header + 1 + old + new
+        raise _cut(header)
     at = header + 1
     # A hunk has at most one note besides each line, so this slice is never longer than twice what it counts.
     for line in lines[at : at + 2 * (old + new)]:
-        if old <= 0 and new <= 0:
-            break
-        at += 1
         kind = line[:1]
-        if kind == "+":
+        if kind == "+" and new > 0:
             new -= 1
             added.append(line[1:])
-        elif kind == "-":
+        elif kind == "-" and old > 0:
             old -= 1
             deleted.append(line[1:])
+        elif old <= 0 and new <= 0:
+            break
         elif kind in _CONTEXT:
             old -= 1
             new -= 1
         elif kind != "\\":
             raise _cut(header)
+        at += 1
     if old or new:
         raise _cut(header)
     return at
+
+
+def _one_sided(lines: list[str], sign: str) -> list[str] | None:
+    """The lines without their sign, or None unless each has it: a whole file that came or went, read at once."""
+    text = "\n".join(lines)
+    if not text.startswith(sign) or text.count(f"\n{sign}") != len(lines) - 1:
+        return None
+    return text[1:].replace(f"\n{sign}", "\n").split("\n")
 
 
 def _combined(lines: list[str], header: int, olds: list[int], new: int, added: list[str], deleted: list[str]) -> int:

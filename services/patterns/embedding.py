@@ -6,6 +6,7 @@ The two are compared apart and then fused: hashing paths and words into one smal
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
@@ -60,8 +61,7 @@ def embed_text(diff: Diff, title: str | None) -> Vector:
 
 
 def embed_read(words: Words) -> Vector:
-    counts = {word: words.added.get(word, 0) + words.deleted.get(word, 0) for word in words.added | words.deleted}
-    return _project(_weighted(counts, words.title))
+    return _project(_weighted(Counter(words.added) + Counter(words.deleted), words.title))
 
 
 def embed_words(title: str, body: str) -> Vector:
@@ -141,13 +141,18 @@ def _weighted(counts: Mapping[str, int], title: tuple[str, ...]) -> dict[str, fl
 
 def _project(weights: Mapping[str, float]) -> Vector:
     """A signed random projection without a matrix: the axes of a word follow from its hash, in every process alike."""
-    hashes = np.fromiter((crc32(word.encode()) for word in weights), np.uint64, len(weights))
+    hashes = np.fromiter(map(_hash, weights), np.uint64, len(weights))
     lanes = _scrambled(hashes[:, None] | (np.arange(LANES, dtype=np.uint64) << np.uint64(32)))
     axes = (lanes % np.uint64(DIMENSIONS)).astype(np.intp)
     signs = np.where(lanes >> np.uint64(63), 1.0, -1.0)
     values = signs * np.fromiter(weights.values(), np.float64, len(weights))[:, None]
     summed = np.bincount(axes.ravel(), weights=values.ravel(), minlength=DIMENSIONS)
     return (summed / (np.linalg.norm(summed) or 1.0)).astype(np.float32)
+
+
+@lru_cache(maxsize=1 << 16)
+def _hash(word: str) -> int:
+    return crc32(word.encode())
 
 
 def _scrambled(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:

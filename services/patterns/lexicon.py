@@ -37,3 +37,4 @@ LEXICON: dict[str, frozenset[str]] = {
     "refactor": frozenset(_REFACTOR.split()),
     "bug_fix": frozenset(_BUG_FIX.split()),
 }
+ANY_FIELD = frozenset[str]().union(*LEXICON.values())

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from services.patterns.lexicon import LEXICON
+from services.patterns.lexicon import ANY_FIELD, LEXICON
 from services.patterns.tokens import LINES_PER_FILE, Words
 from shared.diffs import Diff, FileChange
 from shared.features.change import change_features
@@ -22,7 +23,7 @@ def shape(diff: Diff, words: Words) -> dict[str, float]:
         "test_new": sum(file.status == "A" and kind(file.path) == "test" for file in diff.files),
         "moved": _moved(diff.files),
         **_overlap(words),
-        **{name: value for field in LEXICON for name, value in _hits(field, words).items()},
+        **_all_hits(words),
     }
 
 
@@ -61,14 +62,26 @@ def _overlap(words: Words) -> dict[str, float]:
     }
 
 
-def _hits(field: str, words: Words) -> dict[str, float]:
-    found = {"paths_" + field: float(len(LEXICON[field] & words.paths.keys()))}
-    for side, counts in (("gained", words.gained), ("lost", words.lost)):
-        found |= {f"{side}_{field}_{name}": value for name, value in _share(LEXICON[field], counts).items()}
+def _all_hits(words: Words) -> dict[str, float]:
+    """Most words stand in no field: those that stand in any are picked out once."""
+    sides = {side: _Side.of(counts) for side, counts in (("gained", words.gained), ("lost", words.lost))}
+    found: dict[str, float] = {}
+    for name, field in LEXICON.items():
+        found["paths_" + name] = float(len(field & words.paths.keys()))
+        for side, spoken in sides.items():
+            found |= {f"{side}_{name}_{what}": value for what, value in spoken.share(field).items()}
     return found
 
 
-def _share(field: frozenset[str], counts: Mapping[str, int]) -> dict[str, float]:
-    hits = [counts[word] for word in field & counts.keys()]
-    # 5: a lone word in a one-line change is no full share.
-    return {"hits": sum(hits), "words": len(hits), "share": sum(hits) / (5 + sum(counts.values()))}
+class _Side(NamedTuple):
+    telling: dict[str, int]
+    total: int
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> "_Side":
+        return cls({word: counts[word] for word in counts.keys() & ANY_FIELD}, sum(counts.values()))
+
+    def share(self, field: frozenset[str]) -> dict[str, float]:
+        hits = [n for word, n in self.telling.items() if word in field]
+        # 5: a lone word in a one-line change is no full share.
+        return {"hits": sum(hits), "words": len(hits), "share": sum(hits) / (5 + self.total)}

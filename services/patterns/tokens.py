@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 import msgspec
 
@@ -52,11 +53,7 @@ def read_words(diff: Diff, title: str | None) -> Words:
 
 def count_words(lines: Iterable[str]) -> dict[str, int]:
     """Each identifier counts as its parts and, where it has several, as the whole: `useMemo` is `use memo usememo`."""
-    counts: Counter[str] = Counter()
-    for word, n in Counter(_WORD.findall(_limited(lines))).items():
-        for part in _parts(word):
-            counts[part] += n
-    return counts
+    return Counter(chain.from_iterable(map(_parts, _WORD.findall(_limited(lines)))))
 
 
 def title_words(title: str) -> tuple[str, ...]:
@@ -82,7 +79,7 @@ def _limited(lines: Iterable[str]) -> str:
     return "\n".join(kept)
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 16)
 def _parts(word: str) -> tuple[str, ...]:
     if len(word) > LONGEST_WORD:
         return ()
