@@ -9,9 +9,12 @@ from typing import Any
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
+from litestar.middleware import DefineMiddleware
 
+from services.gateway.cors import Cors
 from services.gateway.descriptions import Descriptions
 from services.gateway.edge import Edge
+from services.gateway.idempotency import Idempotent
 from services.gateway.problems import respond
 from services.gateway.route_names import RouteNames, names_of
 from services.gateway.routes import (
@@ -32,9 +35,7 @@ from services.gateway.routes import (
 )
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
-
-# A diff of 1 MiB in JSON, with room for escapes; bulk bodies are streamed and limited by line.
-MAX_BODY_BYTES = 4 << 20
+from services.gateway.submission import MAX_BODY_BYTES
 
 ROUTES: list[HTTPRouteHandler] = [
     fixes.submit_fix,
@@ -89,10 +90,13 @@ ROUTES: list[HTTPRouteHandler] = [
     descriptions.docs,
 ]
 
+# Litestar declares its ASGI messages one by one; what passes through here is any of them.
+IDEMPOTENT: Any = Idempotent
+
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: GatewaySettings) -> Edge:
+def create_app(settings: GatewaySettings) -> Edge | Cors:
     routes = names_of(ROUTES)
     runtime = Runtime(settings, routes)
 
@@ -116,12 +120,14 @@ def create_app(settings: GatewaySettings) -> Edge:
         route_handlers=ROUTES,
         lifespan=[lifespan],
         dependencies={"runtime": Provide(provide_runtime), "descriptions": Provide(provide_descriptions)},
+        middleware=[DefineMiddleware(IDEMPOTENT, claims=runtime.claims)],
         exception_handlers={Exception: _respond},
         openapi_config=None,
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
-    return Edge(app, runtime, RouteNames(routes))
+    edge = Edge(app, runtime, RouteNames(routes))
+    return Cors(edge, settings.cors_origins) if settings.cors_origins else edge
 
 
 def _respond(request: Any, error: Exception) -> Any:

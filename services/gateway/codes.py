@@ -38,11 +38,17 @@ CODES: dict[str, Code] = {
     "collaboration_full": Code(
         409, "The collaboration takes no more members or solutions", "Work with those there are."
     ),
+    "idempotency_in_progress": Code(
+        409, "The first request with this key is under way", "Send it again after `Retry-After` seconds.", 1
+    ),
     "precondition_failed": Code(412, "It has changed since it was read", "Read it again, then decide again."),
     "request_timeout": Code(408, "The request did not come in time", "Send it again, faster or in parts."),
     "too_large": Code(413, "The body is too large", "Send less, or split it."),
     "url_too_long": Code(414, "The URL is too long", "Shorten the query."),
     "unsupported_media_type": Code(415, "The body has a media type that is not read here", "Send `application/json`."),
+    "idempotency_mismatch": Code(
+        422, "The key was used for another request", "Use a new `Idempotency-Key` for a new request."
+    ),
     "rate_limited": Code(
         429, "Too many requests", "Send it again after `Retry-After` seconds; see docs/rate-limits.md."
     ),

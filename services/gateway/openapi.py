@@ -45,6 +45,7 @@ SECURITY = {
 # Codes that follow from the shape of a route.
 WITH_KEY = ("unauthenticated", "forbidden", "overloaded", "rate_limited", "store_unavailable")
 WITH_BODY = ("invalid_request", "too_large", "unsupported_media_type")
+WITH_IDEMPOTENCY_KEY = ("idempotency_in_progress", "idempotency_mismatch")
 WITH_FIELD = {"agent_id": "agent_not_allowed", "diff": "invalid_diff"}
 
 
@@ -125,6 +126,7 @@ class Route:
         """Codes by status."""
         codes = [*(WITH_KEY if self.scope else ()), *(WITH_BODY if self._body else ()), *self._line.problems]
         codes += ["invalid_request"] if self._parameters else []
+        codes += WITH_IDEMPOTENCY_KEY if self._takes("Idempotency-Key") else ()
         codes += ["not_found"] if "{" in self._template else []
         if self._body:
             fields = msgspec.structs.fields(self.sent[0])

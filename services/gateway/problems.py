@@ -83,6 +83,8 @@ def as_api_error(error: Exception) -> ApiError:
         return error
     if isinstance(error, msgspec.MsgspecError):
         return body_error(error)
+    if isinstance(error, RecursionError):
+        return invalid("body", "is nested too deeply")
     if isinstance(error, ValidationException):
         return _validation(error)
     if isinstance(error, HTTPException) and error.status_code == 400:

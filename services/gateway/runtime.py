@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
 from services.gateway.cache import Cache
+from services.gateway.claims import Claims
 from services.gateway.failures import Failures
 from services.gateway.keys import Keys
 from services.gateway.knowledge_queries import KnowledgeQueries
@@ -67,6 +68,7 @@ class Runtime:
         self.model_reads = ModelQueries(self.database)
         self.keys = Keys(self.queries.principal)
         self.markers = Markers(settings.redis_url)
+        self.claims = Claims(settings.redis_url)
         self.policies = read_policies(settings.policies, routes)
         self.limiter = Limiter(
             settings.redis_url, self.policies, settings.replicas, time.monotonic, self.metrics.decided
@@ -155,7 +157,7 @@ class Runtime:
             await self.bus.broker.stop()
         await self.limiter.close()
         await self.markers.close()
-        for store in (self.generations, self.cache, self.predictions):
+        for store in (self.claims, self.generations, self.cache, self.predictions):
             await store.close()
         await self.database.close()
 

@@ -7,6 +7,8 @@ from shared.settings import Settings, env
 
 @dataclass(frozen=True, kw_only=True)
 class GatewaySettings(Settings):
+    # Comma-separated, such as `https://console.example.org`; `*` is every one. Empty: no other origin may read answers.
+    cors_origins: str = env("PRECEDENT_CORS_ORIGINS", "")
     replicas: int = env("PRECEDENT_GATEWAY_REPLICAS", 1)
     # A TOML file; see docs/rate-limits.md.
     policies: str = env("PRECEDENT_POLICIES", "")

@@ -16,6 +16,8 @@ from shared.ids import derived_id, fix_id, new_id
 
 MAX_KEY_LENGTH = 255
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+# A diff of 1 MiB in JSON, with room for escapes; bulk bodies are streamed and limited by line.
+MAX_BODY_BYTES = 4 << 20
 
 
 def check_agent(principal: Principal, agent_id: str) -> None:
