@@ -33,6 +33,7 @@ async def test_without_redis_each_gateway_gives_its_share_and_says_so_until_redi
         assert (await api.get("/v1/models")).headers["ratelimit-policy"].startswith('"user";q=20;w=3600')
         await says(api, status="ok", rate_limits="redis")
     await outages.stop("valkey")
+    await says(gateways[0], status="degraded", rate_limits="local")  # before any request has met it
     for api in gateways:
         answers = [await api.get("/v1/models") for _ in range(15)]
         assert [a.status_code for a in answers] == [200] * 10 + [429] * 5

@@ -1,5 +1,8 @@
 """The table of limits: what is built in, what a file may replace, and how a mistake in it is told."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +148,15 @@ def test_what_the_documentation_says_of_the_built_in_table_is_so() -> None:
     verdict = LocalBuckets(1, lambda: 1000.0).take(Demand("", own, table.everybody, 7, 7))
     shown = dict(line.lower().split(": ", 1) for line in block("", 0).splitlines()[1:] if ": " in line)
     assert shown == {name.decode(): value.decode() for name, value in limit_headers(verdict)}
+
+
+def test_a_gateway_with_a_mistake_in_its_table_ends_with_one_line(path: Path) -> None:
+    path.write_text("global = { limit = 0 }")
+    environ = {f"PRECEDENT_{name}_URL": "redis://nowhere" for name in ("NATS", "REDIS", "DATABASE")}
+    environ |= {"PRECEDENT_POLICIES": str(path), "PATH": os.environ["PATH"]}
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.gateway"], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line == f"gateway: PRECEDENT_POLICIES: {path}: Expected `int` >= 1 - at `$.global.limit`"

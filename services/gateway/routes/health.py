@@ -23,7 +23,9 @@ async def readyz(runtime: NamedDependency[Runtime]) -> Response[Readiness]:
     if checks["nats"] != "ok":
         return Response(Readiness(status="unavailable", checks=checks), status_code=503)
     status: State = "ok" if all(state == "ok" for state in checks.values()) else "degraded"
-    return Response(Readiness(status=status, checks=checks, rate_limits=runtime.limiter.backend))
+    # The limiter learns it from the next request; what that will find is already known.
+    backend = runtime.limiter.backend if checks["redis"] == "ok" else "local"
+    return Response(Readiness(status=status, checks=checks, rate_limits=backend))
 
 
 @get("/metrics", media_type="text/plain")
