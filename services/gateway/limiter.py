@@ -165,6 +165,8 @@ class Limiter:
                 return
         except AWAY as error:
             self._lost(error)
+        except Exception:
+            log.exception("a trip to Redis failed on our side; its decisions are this process's own")
         for waiting in group:
             waiting.say(self._local.take(waiting.demand), (None,) * len(waiting.extra))
 
