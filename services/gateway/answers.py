@@ -78,14 +78,19 @@ OPERATIONS: dict[str, Operation] = {
     "list_held": Operation(tag="learnings"),
     "get_learning": Operation(tag="learnings"),
     "list_versions": Operation(tag="learnings"),
-    "change_learning": Operation(tag="learnings", problems=("not_author", "not_active", *PATTERNS)),
-    "delete_learning": Operation(tag="learnings", problems=("not_author", *PATTERNS)),
-    "release_learning": Operation(tag="learnings", problems=("not_held", *PATTERNS)),
+    "change_learning": Operation(
+        tag="learnings", problems=("not_author", "not_active", "precondition_failed", *PATTERNS)
+    ),
+    "delete_learning": Operation(tag="learnings", problems=("not_author", "precondition_failed", *PATTERNS)),
+    "release_learning": Operation(tag="learnings", problems=("not_held", "precondition_failed", *PATTERNS)),
     "open_collaboration": Operation(tag="collaborations", problems=("screened", *PATTERNS), headers=("Location",)),
     "list_collaborations": Operation(tag="collaborations"),
     "get_collaboration": Operation(tag="collaborations"),
     "change_collaboration": Operation(
-        tag="collaborations", problems=("screened", "not_joined", "not_opener", "collaboration_closed", *PATTERNS)
+        tag="collaborations",
+        problems=(
+            "screened", "not_joined", "not_opener", "collaboration_closed", "precondition_failed", *PATTERNS,
+        ),
     ),
     "join_collaboration": Operation(
         tag="collaborations", problems=("collaboration_closed", "collaboration_full", *PATTERNS)

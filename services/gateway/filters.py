@@ -19,6 +19,7 @@ Name = Annotated[str, PathParameter(max_length=100, pattern=NO_NUL)]
 IdempotencyKey = Annotated[
     str | None, HeaderParameter(name="Idempotency-Key", required=False, min_length=1, max_length=255)
 ]
+IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", required=False, max_length=1000)]
 
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 

@@ -172,6 +172,11 @@ async def test_progress_is_told_by_members_and_the_terms_by_the_opener(api: Api)
     assert (await api.call("PATCH", path, as_="bob", json={"progress": 0.4})).json()["progress"] == 0.4
     assert refused(await api.call("PATCH", path, as_="bob", json={"title": "Mine"})) == (403, "not_opener")
     assert refused(await api.call("PATCH", path, as_="eve", json={"progress": 1})) == (403, "not_joined")
+    seen = {"If-Match": (await api.get(path)).headers["etag"]}
+    assert (await api.call("PATCH", path, as_="ann", json={"progress": 0.4}, headers=seen)).status_code == 200
+    await api.post(f"{path}/join", {"agent_id": "agent"}, as_="cy")
+    late = await api.call("PATCH", path, as_="ann", json={"progress": 0.5}, headers=seen)
+    assert refused(late) == (412, "precondition_failed")
     later = (datetime.now(UTC) + timedelta(days=2)).isoformat()
     now = (await api.call("PATCH", path, as_="ann", json={"title": "Logins fail", "deadline": later})).json()
     assert (now["title"], now["progress"], datetime.fromisoformat(now["deadline"])) == (

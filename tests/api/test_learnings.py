@@ -108,6 +108,19 @@ async def test_a_held_text_is_read_by_operators_alone_until_one_releases_it(api:
     assert (await api.get(f"{path}/versions")).json()["items"][0]["title"] is None
 
 
+async def test_what_changed_since_it_was_read_is_not_overwritten(api: Api) -> None:
+    path = f"/v1/learnings/{(await wrote(api))['id']}"
+    seen = (await api.get(path)).headers["etag"]
+    first, late = [{"json": {"title": title}, "headers": {"If-Match": seen}, "as_": "ann"} for title in ("One", "Two")]
+    assert (await api.call("PATCH", path, **first)).status_code == 200
+    assert await code(api, "PATCH", path, **late) == (412, "precondition_failed")
+    assert await code(api, "DELETE", path, headers={"If-Match": seen}, as_="ann") == (412, "precondition_failed")
+    now = await api.get(path)
+    assert now.json()["title"] == "One"
+    gone = await api.call("DELETE", path, headers={"If-Match": now.headers["etag"]}, as_="ann")
+    assert gone.status_code == 204
+
+
 async def test_a_near_duplicate_is_told_when_it_is_written(api: Api) -> None:
     first = await wrote(api)
     again = await wrote(api, "eve", **REWORDED)

@@ -10,7 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UnsetType
 
-from services.gateway.filters import Filter, IdempotencyKey, Words
+from services.gateway.conditional import check_if_match
+from services.gateway.filters import Filter, IdempotencyKey, IfMatch, Words
 from services.gateway.guards import caller, requires
 from services.gateway.knowledge_bodies import CollaborationBody, CollaborationPatch, JoinBody, SolutionBody, VoteBody
 from services.gateway.knowledge_views import Collaboration, Solution
@@ -107,9 +108,13 @@ async def change_collaboration(
     collaboration_id: FromPath[UUID],
     data: JSONBody[CollaborationPatch],
     runtime: NamedDependency[Runtime],
+    if_match: IfMatch = None,
 ) -> Collaboration:
     """Members tell the `progress`; whoever opened it also changes `title` and `deadline`, while it is open."""
-    principal, changes = caller(request), data
+    principal, changes, version = caller(request), data, None
+    if if_match is not None:
+        current = await find_collaboration(runtime, collaboration_id)
+        version = current.version if check_if_match(request, current) else None
     if not isinstance(data.deadline, UnsetType):
         changes = msgspec.structs.replace(data, deadline=checked_deadline(data.deadline, datetime.now(UTC)))
     command = CollaborationUpdate(
@@ -117,6 +122,7 @@ async def change_collaboration(
         id=collaboration_id,
         principal=principal.name,
         operator="operate" in principal.scopes,
+        version=version,
         changes=changes,
     )
     return await find_collaboration(runtime, await runtime.command(COLLABORATION_UPDATE, command, UUID))

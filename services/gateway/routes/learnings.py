@@ -7,7 +7,8 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from services.gateway.filters import Filter, IdempotencyKey, Words
+from services.gateway.conditional import check_if_match
+from services.gateway.filters import Filter, IdempotencyKey, IfMatch, Words
 from services.gateway.guards import caller, requires
 from services.gateway.handbook import handbook
 from services.gateway.knowledge_bodies import LearningBody, LearningPatch
@@ -114,29 +115,45 @@ async def list_versions(learning_id: FromPath[UUID], runtime: NamedDependency[Ru
 
 @patch("/v1/learnings/{learning_id:uuid}", guards=[requires("submit")])
 async def change_learning(
-    request: Body, learning_id: FromPath[UUID], data: JSONBody[LearningPatch], runtime: NamedDependency[Runtime]
+    request: Body,
+    learning_id: FromPath[UUID],
+    data: JSONBody[LearningPatch],
+    runtime: NamedDependency[Runtime],
+    if_match: IfMatch = None,
 ) -> Learning:
     """Changes it, or with `superseded_by` points on to a better one; a new text is screened again."""
-    command = LearningUpdate(changes=data, **await addressed(request, runtime, learning_id))
+    command = LearningUpdate(changes=data, **await addressed(request, runtime, learning_id, if_match))
     return await find_learning(runtime, await runtime.command(LEARNING_UPDATE, command, UUID))
 
 
 @delete("/v1/learnings/{learning_id:uuid}", status_code=204, guards=[requires("submit")])
-async def delete_learning(request: Body, learning_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> None:
+async def delete_learning(
+    request: Body, learning_id: FromPath[UUID], runtime: NamedDependency[Runtime], if_match: IfMatch = None
+) -> None:
     """Takes it away with its history; what it superseded is in force again."""
-    command = LearningDelete(**await addressed(request, runtime, learning_id))
+    command = LearningDelete(**await addressed(request, runtime, learning_id, if_match))
     await runtime.command(LEARNING_DELETE, command, UUID)
 
 
 @post("/v1/learnings/{learning_id:uuid}/release", status_code=200, guards=[requires("operate")])
-async def release_learning(request: Body, learning_id: FromPath[UUID], runtime: NamedDependency[Runtime]) -> Learning:
-    """Lets a held learning reach other agents."""
-    command = LearningRelease(**await addressed(request, runtime, learning_id))
+async def release_learning(
+    request: Body, learning_id: FromPath[UUID], runtime: NamedDependency[Runtime], if_match: IfMatch = None
+) -> Learning:
+    """Lets a held learning reach other agents. With `If-Match`, only the text that was read."""
+    command = LearningRelease(**await addressed(request, runtime, learning_id, if_match))
     return await find_learning(runtime, await runtime.command(LEARNING_RELEASE, command, UUID))
 
 
-async def addressed(request: Body, runtime: Runtime, learning_id: UUID) -> dict[str, Any]:
-    """What every command about a learning says: who speaks, and of which."""
-    principal = caller(request)
-    operator = "operate" in principal.scopes
-    return {"command_id": new_id(), "id": learning_id, "principal": principal.name, "operator": operator}
+async def addressed(request: Body, runtime: Runtime, learning_id: UUID, if_match: str | None) -> dict[str, Any]:
+    """What every command about a learning says: who speaks, of which, and in which version it was seen."""
+    principal, version = caller(request), None
+    if if_match is not None:
+        learning = await find_learning(runtime, learning_id)
+        version = learning.version if check_if_match(request, learning) else None
+    return {
+        "command_id": new_id(),
+        "id": learning_id,
+        "principal": principal.name,
+        "operator": "operate" in principal.scopes,
+        "version": version,
+    }
