@@ -55,8 +55,14 @@ bench-edge: .venv/.dev.stamp .venv/.bench.stamp ## the edge, beside the least th
 contract-files: .venv/.dev.stamp ## write docs/openapi.json, asyncapi.json and problems.md anew
 	@.venv/bin/python -m services.gateway.contract_files docs
 
+bench-scoring: .venv/.dev.stamp .venv/.bench.stamp ## what a score costs: a row, a diff in the worker, the path over HTTP beside others
+	@.venv/bin/python -m benchmarks.bench_scoring
+
+soak: .venv/.dev.stamp ## a thousand models swapped under load: no failed request, flat memory
+	@.venv/bin/pytest -s -o norecursedirs= tests/chaos/test_swaps.py
+
 chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; about three minutes
-	@.venv/bin/pytest -s -o norecursedirs= tests/chaos
+	@.venv/bin/pytest -s -o norecursedirs= tests/chaos/test_kills.py
 
 # `make .venv/.dev.stamp` installs the group `dev`, and so on. Inexact: one group never removes what another brought.
 .venv/.%.stamp: pyproject.toml uv.lock .venv/bin/uv
@@ -74,4 +80,4 @@ chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; ab
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter bench-edge chaos contract-files
+.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files

@@ -65,6 +65,9 @@ class Client:
         """(status, body). Raises `OSError` or `EOFError` when the gateway goes away meanwhile."""
         return await self._exchange("POST", path, json.dumps(body).encode(), headers or {})
 
+    async def put(self, path: str, body: object) -> tuple[int, bytes]:
+        return await self._exchange("PUT", path, json.dumps(body).encode(), {})
+
     async def get(self, path: str) -> tuple[int, bytes]:
         return await self._exchange("GET", path, b"", {})
 

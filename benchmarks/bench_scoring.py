@@ -1,0 +1,286 @@
+"""What a score costs: a row in the process, a diff in the worker, and the whole path over HTTP beside its peers.
+
+`python -m benchmarks.bench_scoring` starts a platform of its own. Rounds alternate between what is compared, so
+that whatever else the machine does meets all of it. Times of single steps are processor time; paths are wall time.
+"""
+
+import asyncio
+import json
+import os
+import platform as machine
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from statistics import median
+from typing import Any
+
+import asyncpg
+import lightgbm
+import msgspec
+import nats
+import numpy as np
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from benchmarks.load import Client, diff
+from benchmarks.local_platform import free_port, platform
+from benchmarks.served_models import artefact, registered, vectors
+from services.scoring.answers import Answers
+from services.scoring.commands import Commands
+from services.scoring.handlers import utc_now
+from services.scoring.metrics import ScoringMetrics
+from services.scoring.model import Model, Slot
+from services.scoring.store import Store
+from shared.bus import Bus
+from shared.contracts.envelope import seal
+from shared.contracts.models import ModelPromoted
+from shared.database import Database
+from shared.diffs import parse
+from shared.features.change import change_features
+from shared.features.formula import formula
+from shared.predictor import Predictor
+from shared.settings import Settings
+
+ROUNDS = 3
+SIZES = (100, 200, 400)
+TREES = 200
+ROWS = 1000
+DIFFS = 400
+DIFF_BYTES = 5_000
+HISTORY_DAYS = 180
+PATH_SECONDS = 3.0
+CLIENTS = (1, 32)
+
+
+def cost(do: Callable[[Any], object], items: Sequence[Any]) -> float:
+    """Microseconds of processor time for each."""
+    started = time.process_time()
+    for item in items:
+        do(item)
+    return 1e6 * (time.process_time() - started) / len(items)
+
+
+def single_rows() -> None:
+    rows = vectors()[:ROWS].tolist()
+    for size in SIZES:
+        model = artefact(size)
+        ours, booster = Predictor(model), lightgbm.Booster(model_str=model.booster)
+        ways: dict[str, Callable[[Any], object]] = {
+            "Predictor": ours,
+            "Booster on numpy": lambda row, b=booster: b.predict(np.asarray([row]), raw_score=True, num_threads=1),
+            "formula": formula,
+        }
+        seen: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(ROUNDS):
+            for name, do in ways.items():
+                seen[name].append(cost(do, rows))
+        told = "  ".join(f"{name} {median(times):6.1f}" for name, times in seen.items())
+        print(f"  a row, {size} trees of 31 leaves, microseconds: {told}", flush=True)
+
+
+def large_diffs(count: int) -> list[str]:
+    """About 5 KB each, of two files that have a history."""
+    chance = random.Random(1)
+    files = [f"src/part{n % 20}/file{n % 37}.py" for n in range(200)]
+    made = []
+    for _ in range(count):
+        text = ""
+        while len(text) < DIFF_BYTES:
+            text += diff(chance, chance.choice(files))
+        made.append(text)
+    return made
+
+
+async def with_history(owner: asyncpg.Connection) -> None:
+    days = "generate_series(current_date - $1::integer, current_date - 1, interval '1 day') as day"
+    await owner.execute(
+        "insert into scoring.repository_history (repository, day, changes, failures, last_change_at, last_failure_at) "
+        f"select 'acme/shop', day, 9, 1, day, day from {days}",
+        HISTORY_DAYS,
+    )
+    await owner.execute(
+        "insert into scoring.author_history (repository, role, actor, day, changes, failures, last_change_at, "
+        "last_failure_at) select 'acme/shop', role, 'claude', day, 3, 1, day, day "
+        f"from unnest(array['author', 'agent']) as role, {days}",
+        HISTORY_DAYS,
+    )
+    await owner.execute(
+        "insert into scoring.file_history (repository, path, day, changes, failures, last_change_at, last_failure_at) "
+        "select 'acme/shop', format('src/part%s/file%s.py', n % 20, n % 37), day, 1, 0, day, null "
+        f"from generate_series(0, 199) as n, {days} on conflict do nothing",
+        HISTORY_DAYS,
+    )
+    await owner.execute("analyze scoring.file_history, scoring.author_history, scoring.repository_history")
+
+
+async def in_the_worker(found: dict[str, Any]) -> None:
+    """The handler of `scoring.confidence`, called without a message bus, on the platform's Postgres."""
+    settings = Settings(nats_url=found["nats_url"], database_url=found["database_url"], redis_url="")
+    database, metrics = Database(settings, "bench"), ScoringMetrics(CollectorRegistry())
+    await database.open()
+    store = Store(database)
+
+    async def nothing() -> None:
+        return None
+
+    model = Model("confidence-1", "", Predictor(artefact(TREES)))
+    slot = Slot(lambda _: asyncio.Future(), lambda: None, initial=model)
+    commands = Commands(store, Answers(slot, lambda: True, nothing, metrics), Bus(settings, "bench"), utc_now)
+    await commands.load_thresholds()
+    plain = {"agent_id": "claude", "repository": "acme/shop"}
+    for size in (1, 32):
+        asked = [plain | {"diff": text} for text in large_diffs(DIFFS)]
+        lists = [msgspec.json.encode(asked[i : i + size]) for i in range(0, len(asked), size)]
+        times, used = [], time.process_time()
+        for data in lists:
+            started = time.perf_counter()
+            await commands.confidence(_Message(data))  # type: ignore[arg-type]
+            times.append(1000 * (time.perf_counter() - started))
+        used = 1000 * (time.process_time() - used) / len(asked)
+        ordered = sorted(times)
+        print(
+            f"  {size} diffs of 5 KB with history in the worker: p50 {median(times):.2f} "
+            f"p99 {ordered[int(0.99 * len(ordered))]:.2f} ms a list; processor time {used:.2f} ms a diff",
+            flush=True,
+        )
+    await database.close()
+
+
+class _Message(msgspec.Struct):
+    data: bytes
+
+
+@asynccontextmanager
+async def peers(found: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
+    """Their URLs by name."""
+    ports = {"asgi": free_port(), "fastapi": free_port()}
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
+        text.write(artefact(TREES).booster)
+        text.flush()
+        calls = [
+            ("worker", "0", found["nats_url"]),
+            ("asgi", str(ports["asgi"]), found["nats_url"]),
+            ("fastapi", str(ports["fastapi"]), text.name),
+        ]
+        children = [
+            await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.chains", *call) for call in calls
+        ]
+        try:
+            for port in ports.values():
+                await _listening(port)
+            yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        finally:
+            for child in children:
+                child.terminate()
+            await asyncio.gather(*(child.wait() for child in children))
+
+
+async def _listening(port: int) -> None:
+    for _ in range(200):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return
+    raise RuntimeError(f"nobody listens on {port}")
+
+
+def bodies() -> Iterator[dict[str, Any]]:
+    """Features of real diffs; no two alike, so that no cache answers."""
+    made = [change_features(parse(text)) for text in large_diffs(50)]
+    number = 0
+    while True:
+        number += 1
+        features = made[number % len(made)] | {"width_add": 20 + number / 1e6}
+        yield {"agent_id": "claude", "repository": "acme/shop", "features": features}
+
+
+async def path(client: Client, clients: int, asked: Iterator[dict[str, Any]]) -> tuple[float, float, int]:
+    """(answers a second, median milliseconds, answers that were none)."""
+    times: list[float] = []
+    others = 0
+    begin = time.perf_counter()
+
+    async def caller() -> None:
+        nonlocal others
+        while time.perf_counter() - begin < PATH_SECONDS:
+            started = time.perf_counter()
+            status, _ = await client.post("/v1/confidence", next(asked))
+            times.append(time.perf_counter() - started)
+            others += status != 200
+
+    await asyncio.gather(*(caller() for _ in range(clients)))
+    return len(times) / (time.perf_counter() - begin), 1000 * median(times), others
+
+
+async def never_shed(found: dict[str, Any], key: str) -> None:
+    """On a machine that is busy with all of the peers, the gateway would refuse a part to keep the rest quick."""
+    client = Client(found["gateway_url"], key)
+    status, answer = await client.put("/v1/flags/shedding", {"on": False})
+    client.close()
+    if status != 200:
+        raise RuntimeError(f"shedding could not be switched off: {answer.decode()}")
+
+
+async def paths(found: dict[str, Any], key: str) -> None:
+    await never_shed(found, key)
+    async with peers(found) as urls:
+        clients = {"gateway": Client(found["gateway_url"], key)} | {n: Client(u, key) for n, u in urls.items()}
+        asked = bodies()
+        for concurrent in CLIENTS:
+            seen: dict[str, list[tuple[float, float, int]]] = {name: [] for name in clients}
+            for _ in range(ROUNDS):
+                for name, client in clients.items():
+                    seen[name].append(await path(client, concurrent, asked))
+            rates = {name: median(rate for rate, _, _ in rounds) for name, rounds in seen.items()}
+            for name, rounds in seen.items():
+                milliseconds, failed = median(ms for _, ms, _ in rounds), sum(others for _, _, others in rounds)
+                print(
+                    f"  {concurrent:2} clients  {name:8} {rates[name]:7.0f}/s  p50 {milliseconds:6.2f} ms  "
+                    f"gateway = {rates['gateway'] / rates[name]:.2f} x{f'  failed: {failed}' if failed else ''}",
+                    flush=True,
+                )
+        for client in clients.values():
+            client.close()
+
+
+async def promote(found: dict[str, Any], owner: asyncpg.Connection) -> None:
+    """The gateway's scores come from the same trees."""
+    connection = await nats.connect(found["nats_url"])
+    promoted: ModelPromoted = await registered(connection.jetstream(), owner, 1, artefact(TREES))
+    said = seal(promoted, source="bench", now=utc_now())
+    await connection.jetstream().publish(said.subject, said.payload, headers=said.headers)
+    asked = msgspec.json.encode([next(bodies())])
+    for _ in range(100):
+        reply = await connection.request("scoring.confidence", asked, timeout=5)
+        if json.loads(reply.data)[0]["value"]["model_version"] == promoted.version:
+            break
+        await asyncio.sleep(0.1)
+    else:
+        raise RuntimeError("the model was not served")
+    await connection.close()
+
+
+async def main() -> None:
+    names = ("lightgbm", "numpy", "litestar", "faststream", "nats-py", "fastapi", "uvicorn")
+    told = ", ".join(f"{name} {version(name)}" for name in names)
+    print(f"Python {machine.python_version()} on {os.cpu_count()} cores; {told}", flush=True)
+    single_rows()
+    async with platform() as place:
+        found = place.facts()
+        owner = await asyncpg.connect(found["database_url"])
+        await with_history(owner)
+        await in_the_worker(found)
+        await promote(found, owner)
+        await paths(found, place.key())
+        await owner.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
