@@ -58,7 +58,9 @@ class Admission:
     async def take(self, exchange: Exchange, principal: Principal, keys: tuple[str, ...]) -> None:
         policy = self._policies.of(exchange.route)
         exchange.scope["principal"] = principal
-        exchange.verdict, exchange.found = await self._limiter.take(principal, policy, keys)
+        exchange.verdict, exchange.found = await self._limiter.take(
+            principal, policy, keys, exchange.scope.get("price")
+        )
         exchange.scope["verdict"] = exchange.verdict
 
     async def _identify(self, exchange: Exchange) -> Principal:

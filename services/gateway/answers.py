@@ -112,6 +112,7 @@ OPERATIONS: dict[str, Operation] = {
     "get_training_run": Operation(tag="models", problems=("not_yet_visible",)),
     "events": Operation(tag="events", answers={200: (Text("text/event-stream; charset=utf-8"),)},
         problems=("bus_unavailable", "too_many_streams")),
+    "read_batch": Operation(tag="operations"),
     "list_flags": Operation(tag="operations"),
     "set_flag": Operation(tag="operations", problems=("bus_unavailable",)),
     "get_operations": Operation(tag="operations", problems=("bus_unavailable",)),

@@ -16,8 +16,9 @@ from services.gateway.descriptions import Descriptions
 from services.gateway.edge import Edge
 from services.gateway.idempotency import Idempotent
 from services.gateway.problems import respond
-from services.gateway.route_names import RouteNames, names_of
+from services.gateway.route_names import names_of
 from services.gateway.routes import (
+    batch,
     calibration,
     collaborations,
     confidence,
@@ -74,6 +75,7 @@ ROUTES: list[HTTPRouteHandler] = [
     models.retrain,
     models.promote,
     models.get_training_run,
+    batch.read_batch,
     events.events,
     flags.list_flags,
     flags.set_flag,
@@ -126,7 +128,8 @@ def create_app(settings: GatewaySettings) -> Edge | Cors:
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
-    edge = Edge(app, runtime, RouteNames(routes))
+    edge = Edge(app, runtime, runtime.names)
+    runtime.edge = edge
     return Cors(edge, settings.cors_origins) if settings.cors_origins else edge
 
 

@@ -27,6 +27,7 @@ from services.gateway.predictions import Predictions
 from services.gateway.problems import ApiError, bus_unavailable
 from services.gateway.queries import Queries
 from services.gateway.readers import Readers
+from services.gateway.route_names import RouteNames
 from services.gateway.settings import GatewaySettings
 from services.gateway.shedding import Shedding
 from services.gateway.waiters import Waiters
@@ -56,6 +57,9 @@ class Runtime:
     def __init__(self, settings: GatewaySettings, routes: Sequence[str]) -> None:
         """`routes` by their names, for the tables that speak of them."""
         self.settings = settings
+        self.names = RouteNames(routes)
+        # The way in, once it is wired: the reads of a batch take it again.
+        self.edge: Any = None
         self.registry = new_registry()
         self.metrics = GatewayMetrics(self.registry)
         self.bus_metrics = BusMetrics(self.registry)

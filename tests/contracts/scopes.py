@@ -21,6 +21,7 @@ NEEDS: dict[Scope, set[str]] = {
         "GET /v1/patterns/{pattern_id}",
         "GET /v1/patterns/{pattern_id}/related",
         "GET /v1/training-runs/{run_id}",
+        "POST /v1/batch",
         "POST /v1/confidence",
         "POST /v1/confidence/batch",
         "POST /v1/patterns/analyze",

@@ -225,3 +225,12 @@ async def test_a_named_origin_may_ask_before_it_has_shown_a_key_and_read_the_ans
     assert "access-control-allow-credentials" not in read.headers
     other = await api.client.options("/v1/fixes", headers=PREFLIGHT | {"Origin": "https://elsewhere.example.org"})
     assert (other.status_code, "access-control-allow-origin" in other.headers) == (401, False)
+
+
+async def test_the_page_of_the_api_may_run_nothing_and_be_framed_by_nobody(api: Api) -> None:
+    page = await api.client.get("/docs")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
