@@ -46,6 +46,6 @@ def create_app(settings: Settings) -> Worker:
         registry=registry,
         metrics=bus_metrics,
         start=load,
-        background=(outbox.relay, collaborations.expire),
+        background=(outbox.relay, collaborations.expire, collaborations.measure),
         stop=outbox.stop,
     )

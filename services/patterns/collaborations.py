@@ -1,8 +1,8 @@
-"""Commands about collaborations, and the timer that closes what is past its deadline."""
+"""Commands about collaborations, and what happens to them by itself: their deadline, and their numbers."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from shared.ids import derived_id
 from shared.outbox import Outbox
 
 EXPIRE_SECONDS = 2.0
+MEASURE_SECONDS = 15.0
 # Of one round of the timer; the rest waits for the next.
 MOST_EXPIRED = 64
 
@@ -103,17 +104,30 @@ class Collaborations:
 
     async def expire(self) -> None:
         """Runs until cancelled. A row that one replica closes is passed over by the others."""
+        await self._repeat(EXPIRE_SECONDS, self._expire_some)
+
+    async def measure(self) -> None:
+        """Runs until cancelled."""
+        await self._repeat(MEASURE_SECONDS, self._measure)
+
+    async def _repeat(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        """An outage is waited out: what is due stays due."""
         while True:
-            await asyncio.sleep(EXPIRE_SECONDS)
+            await asyncio.sleep(seconds)
             try:
-                for _ in range(MOST_EXPIRED):
-                    if not await self._expire_one():
-                        break
-                self.metrics.ended(*await self.store.ended())
+                await act()
             except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-                log.warning("collaborations are closed later: %s", error)
+                log.warning("collaborations are looked after later: %s", error)
             except Exception:
-                log.exception("closing collaborations failed; it is tried again")
+                log.exception("looking after collaborations failed; it is tried again")
+
+    async def _expire_some(self) -> None:
+        for _ in range(MOST_EXPIRED):
+            if not await self._expire_one():
+                return
+
+    async def _measure(self) -> None:
+        self.metrics.ended(*await self.store.ended())
 
     async def _expire_one(self) -> bool:
         async with self._announced(self.store.due(self.now())) as room:

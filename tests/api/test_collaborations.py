@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from cli.demo_fleet import Fleet, Played
 from services.patterns import collaborations
 from tests.bus import said
 from tests.diffs import diff
-from tests.world import Api, World
+from tests.world import Api, World, eventually
 
 CASE = {"agent_id": "claude", "title": "Logins fail after a deploy", "collaboration_type": "incident", "quorum": 2}
 IDEA = {"title": "Warm the session cache first", "body": "Sessions are read before the cache is filled: fill it."}
@@ -165,6 +166,32 @@ async def test_the_deadline_decides_what_the_votes_have_not(api: Api) -> None:
     assert (expired["accepted_solution_id"], expired["learning_id"], expired["progress"]) == (None, None, 0)
     assert [s["votes_for"] for s in expired["solutions"]] == [0]
     assert refused(await api.call("PATCH", lost, as_="ann", json={"progress": 1})) == (409, "collaboration_closed")
+
+
+async def test_how_collaborations_end_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collaborations, "EXPIRE_SECONDS", 0.1)
+    monkeypatch.setattr(collaborations, "MEASURE_SECONDS", 0.1)
+    worker = await world.stack.enter_async_context(world.worker("patterns"))
+    api = await world.gateway()
+
+    def told(status: str) -> float | None:
+        labels = {"type": "incident", "status": status}
+        return worker.registry.get_sample_value("agent_collaborations_total", labels)
+
+    def ratio() -> float:
+        return worker.registry.get_sample_value("agent_collaboration_success_ratio")
+
+    assert math.isnan(ratio())
+    path, _ = await opened(api, "bob", quorum=1), await opened(api)
+    assert (await voted(api, path, await proposed(api, path), "bob")).json()["status"] == "resolved"
+    await eventually(lambda: truth(ratio() == 1))
+    await world.owner.execute("update patterns.agent_collaborations set deadline = now() where status = 'open'")
+    await eventually(lambda: truth(ratio() == 0.5 and told("expired") is not None))
+    assert [told(status) for status in ("open", "resolved", "expired")] == [2, 1, 1]
+
+
+async def truth(value: bool) -> bool:
+    return value
 
 
 async def test_progress_is_told_by_members_and_the_terms_by_the_opener(api: Api) -> None:
