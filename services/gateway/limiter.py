@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError
+from redis.exceptions import TimeoutError as AnswerLate
 
 from services.gateway.buckets import Backend, Demand, LocalBuckets, Verdict, verdict
 from services.gateway.keys import Principal
@@ -176,8 +177,9 @@ class Limiter:
             return await exchange(connection, "EVALSHA", self._sha, len(keys), *keys, *arguments)
         except NoScriptError:
             return await exchange(connection, "EVAL", SCRIPT, len(keys), *keys, *arguments)
-        except ConnectionLost:
-            # Closed while it was idle, perhaps: a second one shows whether Redis is away.
+        except (ConnectionLost, AnswerLate):
+            # Closed while it was idle, perhaps, or late only because this process was: asked twice, Redis shows whether
+            # it is away. What was decided twice is spent twice, so that never too much is let in.
             await connection.disconnect()
             return await exchange(connection, "EVAL", SCRIPT, len(keys), *keys, *arguments)
 

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 # What "Redis is away" looks like from here.
 AWAY = (RedisError, OSError, TimeoutError)
-TIMEOUT_SECONDS = 0.25
+TIMEOUT_SECONDS = 0.5
 
 
 def redis_client(url: str, connections: int) -> "redis.Redis":

@@ -78,7 +78,8 @@ async def test_an_endpoint_costs_what_the_table_says_and_a_key_can_have_a_limit_
 ) -> None:
     special = await world.key("special")
     [prefix] = [row["prefix"] for row in await world.owner.fetch("select prefix from control.api_keys")]
-    rows = f'[{{ name = "special", limit = 700, keys = ["{prefix}"] }}]'
+    user = '{ name = "user", limit = 100, window_seconds = 360_000 }'
+    rows = f'[{{ name = "special", limit = 700, window_seconds = 360_000, keys = ["{prefix}"] }}, {user}]'
     api = await world.gateway(policies=table(f'policies = {rows}\ncosts = {{ "GET /v1/models/{{version}}" = 30 }}'))
     api.keys["special"] = special
 
@@ -97,8 +98,13 @@ async def test_an_endpoint_costs_what_the_table_says_and_a_key_can_have_a_limit_
     assert (await api.get("/v1/models")).status_code == 200
 
 
-async def test_a_path_that_is_not_there_costs_like_any_other_and_probes_cost_nothing(world: World) -> None:
-    api = await world.gateway(policies="")
+SLOW = 'policies = [{ name = "user", limit = 100, window_seconds = 360_000 }]'
+
+
+async def test_a_path_that_is_not_there_costs_like_any_other_and_probes_cost_nothing(
+    world: World, table: Write
+) -> None:
+    api = await world.gateway(policies=table(SLOW))
     assert (await api.get("/v1/nothing")).headers["x-ratelimit-remaining"] == "99"
     assert (await api.post("/v1/fixes", {"no": "fix"})).headers["x-ratelimit-remaining"] == "98"
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
@@ -106,8 +112,8 @@ async def test_a_path_that_is_not_there_costs_like_any_other_and_probes_cost_not
     assert (await api.get("/v1/models")).headers["x-ratelimit-remaining"] == "97"
 
 
-async def test_all_keys_of_a_principal_share_one_bucket_and_principals_do_not(world: World) -> None:
-    api = await world.gateway(policies="")
+async def test_all_keys_of_a_principal_share_one_bucket_and_principals_do_not(world: World, table: Write) -> None:
+    api = await world.gateway(policies=table(SLOW))
     await api.get("/v1/models", as_="one")
     api.keys["the other key of one"] = await world.key("one")
     assert (await api.get("/v1/models", as_="the other key of one")).headers["x-ratelimit-remaining"] == "98"

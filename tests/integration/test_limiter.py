@@ -170,7 +170,7 @@ async def test_redis_goes_away_under_load_and_comes_back_by_itself(outages: Frai
             while not until():
                 started = time.monotonic()
                 given_ += sum(await asyncio.gather(*(let_in(made, policies, who, 3) for made, _ in gateways)))
-                assert time.monotonic() - started < 2
+                assert time.monotonic() - started < 3
                 await asyncio.sleep(0.01)
             return given_
 
