@@ -1,8 +1,12 @@
 """What the edge counts. The route is its template, so that ids do not become labels."""
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from shared.telemetry import SECONDS
+
+MOST_CHILDREN = 1024
 
 
 class GatewayMetrics:
@@ -24,14 +28,23 @@ class GatewayMetrics:
             "cache_requests", "Look-ups in the response cache.", ("namespace", "result"), registry=registry
         )
 
+        # Finding a child by its labels costs more than counting in it.
+        self._of_answer = lru_cache(MOST_CHILDREN)(self._find_answer)
+        self._of_decision = lru_cache(MOST_CHILDREN)(self.decisions.labels)
+        self._of_look_up = lru_cache(MOST_CHILDREN)(self.cached.labels)
+
     def looked_up(self, namespace: str, result: str) -> None:
-        self.cached.labels(namespace, result).inc()
+        self._of_look_up(namespace, result).inc()
 
     def decided(self, policy: str, result: str, backend: str) -> None:
-        self.decisions.labels(policy, result, backend).inc()
+        self._of_decision(policy, result, backend).inc()
 
     def answered(self, route: str | None, method: str, status: int, seconds: float) -> None:
         """`route` as `METHOD /path/{parameter}`."""
-        labels = ((route or "unmatched").partition(" ")[2] or "unmatched", method, str(status))
-        self.requests.labels(*labels).inc()
-        self.seconds.labels(*labels).observe(seconds)
+        count, duration = self._of_answer(route, method, status)
+        count.inc()
+        duration.observe(seconds)
+
+    def _find_answer(self, route: str | None, method: str, status: int) -> tuple[Counter, Histogram]:
+        labels = ((route or "").partition(" ")[2] or "unmatched", method, str(status))
+        return self.requests.labels(*labels), self.seconds.labels(*labels)
