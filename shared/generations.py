@@ -25,6 +25,7 @@ from shared.contracts.commands import (
     LEARNING_DELETE,
     LEARNING_RELEASE,
     LEARNING_UPDATE,
+    THRESHOLDS_SET,
 )
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import FixCategorized, FixScored, OutcomeRecorded
@@ -56,6 +57,8 @@ COMMANDED = {
     COLLABORATION_UPDATE: (COLLABORATIONS, "id"),
     COLLABORATION_PROPOSE: (COLLABORATIONS, "collaboration_id"),
     COLLABORATION_VOTE: (COLLABORATIONS, "collaboration_id"),
+    # A prediction carries the decision that follows from it.
+    THRESHOLDS_SET: (PREDICTIONS, "repository"),
 }
 TIMEOUT_SECONDS = 0.25
 SETTLE_SECONDS = 0.5

@@ -61,7 +61,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "list_fixes": Operation(tag="fixes"),
     "get_fix": Operation(tag="fixes", problems=("not_yet_visible",)),
-    "correct_fix": Operation(tag="fixes", problems=PATTERNS),
+    "correct_fix": Operation(tag="fixes", problems=("precondition_failed", *PATTERNS)),
     "report_outcome": Operation(tag="fixes", problems=("self_report", *PUBLISHED)),
     "report_named_outcome": Operation(tag="fixes", problems=("self_report", *PUBLISHED)),
     "score": Operation(

@@ -15,7 +15,7 @@ from services.gateway.bodies import CorrectionBody, FixBody
 from services.gateway.bulk import Bulk, Duplex
 from services.gateway.cache import keep_out_of_cache
 from services.gateway.conditional import check_if_match
-from services.gateway.filters import Filter, IdempotencyKey, InstantText, Words, instant
+from services.gateway.filters import Filter, IdempotencyKey, IfMatch, InstantText, Words, instant
 from services.gateway.guards import caller, requires
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import ApiError, invalid, not_found
@@ -180,10 +180,15 @@ async def find_fix(runtime: Runtime, fix_id: UUID) -> Fix:
 
 @patch("/v1/fixes/{fix_id:uuid}", guards=[requires("report")])
 async def correct_fix(
-    request: Body, fix_id: FromPath[UUID], data: JSONBody[CorrectionBody], runtime: NamedDependency[Runtime]
+    request: Body,
+    fix_id: FromPath[UUID],
+    data: JSONBody[CorrectionBody],
+    runtime: NamedDependency[Runtime],
+    if_match: IfMatch = None,
 ) -> Fix:
     """A correction of the category, kept beside the prediction."""
-    check_if_match(request, await find_fix(runtime, fix_id))
+    if if_match is not None:
+        check_if_match(request, await find_fix(runtime, fix_id))
     correction = Correction(command_id=new_id(), fix_id=fix_id, category=data.category, principal=caller(request).name)
     await runtime.command(CORRECT, correction, UUID)
     return await find_fix(runtime, fix_id)
