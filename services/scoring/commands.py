@@ -1,7 +1,8 @@
 """What scoring answers at once: how likely a change is to hold, and what is decided on such numbers."""
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -11,7 +12,8 @@ from nats.aio.msg import Msg
 
 from services.scoring.answers import Answers
 from services.scoring.domain import Change, change_of
-from services.scoring.history import histories
+from services.scoring.history import Event, Key, histories
+from services.scoring.recent import Recent
 from services.scoring.store import Store
 from shared.bus import Bus
 from shared.contracts.commands import (
@@ -22,7 +24,7 @@ from shared.contracts.commands import (
 )
 from shared.contracts.fixes import FixSubmitted
 from shared.errors import PermanentError
-from shared.features.history import History
+from shared.features.history import History, Past
 
 # From one replica to all of them, over core NATS: read them again.
 THRESHOLDS_CHANGED = "thresholds.changed.v1"
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 class Commands:
     def __init__(self, store: Store, answers: Answers, bus: Bus, now: Callable[[], datetime]) -> None:
         self._store, self._answers, self._bus, self._now = store, answers, bus, now
+        self._recent = Recent(self._past, time.monotonic)
 
     async def confidence(self, message: Msg) -> bytes:
         """A list of candidates in, a list of replies out, in order."""
@@ -60,11 +63,15 @@ class Commands:
         """Each candidate on its own: candidates are not each other's past."""
         events = [change.event() for change in changes]
         try:
-            stored, _ = await self._store.pasts(events)
+            stored = await self._recent.pasts(events)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("answering without history: %s", error)
             return [None] * len(changes)
         return [histories([event], [past])[0] for event, past in zip(events, stored, strict=True)]
+
+    async def _past(self, event: Event) -> Mapping[Key, Past]:
+        [found], _ = await self._store.pasts([event])
+        return found
 
     async def set_thresholds(self, message: Msg) -> bytes:
         """In force here before the answer, and elsewhere as soon as the other replicas hear of it."""
