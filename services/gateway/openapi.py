@@ -146,11 +146,18 @@ class Route:
             "tags": [self._line.tag],
             "summary": summary.rstrip("."),
             "description": rest or summary,
-            "parameters": self._parameters,
+            "parameters": [self._parameter(found, schemas) for found in self._parameters],
             "security": [{"key": [self.scope]}] if self.scope else [],
             **self._request(schemas),
             "responses": {str(status): answers[status] for status in sorted(answers)},
         }
+
+    def _parameter(self, found: dict[str, Any], schemas: dict[str, Schema]) -> dict[str, Any]:
+        """`fields` takes the names that the items of this list have."""
+        if found["name"] != "fields":
+            return found
+        name = f"({'|'.join(schemas[self.cut_down[0]]['properties'])})"
+        return found | {"schema": found["schema"] | {"pattern": f"^{name}(,{name})*$"}}
 
     def _request(self, schemas: dict[str, Schema]) -> dict[str, Any]:
         if self._line.request:

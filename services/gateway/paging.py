@@ -19,7 +19,9 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Items a page.")]
-Cursor = Annotated[str | None, QueryParameter(max_length=200, description="`next_cursor` of the page before.")]
+Cursor = Annotated[
+    str | None, QueryParameter(format="cursor", max_length=200, description="`next_cursor` of the page before.")
+]
 FieldNames = Annotated[str | None, QueryParameter(max_length=500, description="Comma-separated; `id` is always there.")]
 
 

@@ -87,7 +87,7 @@ def json_of(types: Sequence[Any]) -> dict[str, Any]:
 
 
 def text_of(text: Text) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
+    schema: dict[str, Any] = {"type": "object" if text.media_type.endswith("+json") else "string"}
     if text.line is not None:
         schema["description"] = f"One `{text.line.__name__}` a line."
         schema |= {"contentMediaType": text.media_type, "contentSchema": ref(text.line)}

@@ -20,9 +20,10 @@ FEATURES: Schema = {
     "required": list(CHANGE_FEATURES),
     "additionalProperties": False,
 }
+# A diff names its files itself.
 ONE_CHANGE: Schema = {
     "oneOf": [
-        {"required": ["diff"], "properties": {"diff": {"type": "string"}}},
+        {"required": ["diff"], "properties": {"diff": {"type": "string"}, "paths": {"maxItems": 0}}},
         {"required": ["features"], "properties": {"features": {"type": "object"}}},
     ]
 }
@@ -57,10 +58,19 @@ def _described(types: Sequence[Any]) -> dict[str, Schema]:
     for schema in found.values():
         owner, properties = schema.get("title", ""), schema.get("properties", {})
         for name, value in properties.items():
-            properties[name] = _property(owner, name, value)
+            properties[name] = _property(owner, name, _modern(value))
         if properties.keys() >= {"diff", "features"}:
             schema.update(ONE_CHANGE)
     return dict(sorted(found.items()))
+
+
+def _modern(schema: Schema) -> Schema:
+    """msgspec writes the items of a fixed tuple as JSON Schema did before 2020."""
+    if isinstance(schema.get("items"), list | tuple):
+        return schema | {"prefixItems": list(schema["items"]), "items": False}
+    if "anyOf" in schema:
+        return schema | {"anyOf": [_modern(part) for part in schema["anyOf"]]}
+    return schema
 
 
 def _property(owner: str, name: str, schema: Schema) -> Schema:
@@ -77,12 +87,13 @@ def _property(owner: str, name: str, schema: Schema) -> Schema:
 
 
 def _always_there(schema: Schema) -> None:
-    """In answers nothing is left out: a default is a word about requests."""
+    """Answers leave nothing out but what has neither a value nor a default; defaults are a word about requests."""
     properties = schema.get("properties", {})
+    required = {*schema.get("required", ()), *(name for name, value in properties.items() if "default" in value)}
     for value in properties.values():
         value.pop("default", None)
     if properties:
-        schema["required"] = sorted(properties)
+        schema["required"] = sorted(required)
 
 
 def part_of(schema: Schema) -> Schema:
