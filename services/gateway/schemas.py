@@ -58,18 +58,19 @@ def _described(types: Sequence[Any]) -> dict[str, Schema]:
     for schema in found.values():
         owner, properties = schema.get("title", ""), schema.get("properties", {})
         for name, value in properties.items():
-            properties[name] = _property(owner, name, _modern(value))
+            properties[name] = _property(owner, name, _pairs(value))
         if properties.keys() >= {"diff", "features"}:
             schema.update(ONE_CHANGE)
     return dict(sorted(found.items()))
 
 
-def _modern(schema: Schema) -> Schema:
-    """msgspec writes the items of a fixed tuple as JSON Schema did before 2020."""
-    if isinstance(schema.get("items"), list | tuple):
-        return schema | {"prefixItems": list(schema["items"]), "items": False}
+def _pairs(schema: Schema) -> Schema:
+    """Two of one kind, said as simply as that: not every generator of clients reads `prefixItems`."""
+    if "prefixItems" in schema:
+        items = schema["prefixItems"][0]
+        return {name: value for name, value in schema.items() if name != "prefixItems"} | {"items": items}
     if "anyOf" in schema:
-        return schema | {"anyOf": [_modern(part) for part in schema["anyOf"]]}
+        return schema | {"anyOf": [_pairs(part) for part in schema["anyOf"]]}
     return schema
 
 
