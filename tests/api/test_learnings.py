@@ -84,10 +84,20 @@ async def test_only_its_author_and_operators_change_or_take_away_a_learning(api:
     assert await api.world.owner.fetchval("select count(*) from patterns.learning_versions") == 0
 
 
-@pytest.mark.parametrize("change", [{"title": ""}, {"title": None}, {"uses": 3}, {"category": "uncertain"}])
-async def test_a_change_that_cannot_be_is_refused(api: Api, change: dict[str, Any]) -> None:
-    path = f"/v1/learnings/{(await wrote(api))['id']}"
-    assert await code(api, "PATCH", path, as_="ann", json=change) == (400, "invalid_request")
+async def test_a_change_that_cannot_be_is_refused(api: Api) -> None:
+    made = await wrote(api)
+    path = f"/v1/learnings/{made['id']}"
+    for change in (
+        {"title": ""},
+        {"title": None},
+        {"uses": 3},
+        {"category": "uncertain"},
+        {"superseded_by": made["id"]},
+    ):
+        assert await code(api, "PATCH", path, as_="ann", json=change) == (400, "invalid_request"), change
+    unknown = {"superseded_by": str(uuid4())}
+    assert await code(api, "PATCH", path, as_="ann", json=unknown) == (409, "not_active")
+    assert (await api.get(path)).json() == made
 
 
 async def test_a_held_text_is_read_by_operators_alone_until_one_releases_it(api: Api) -> None:
