@@ -11,6 +11,8 @@ from typing import Any
 
 import asyncpg
 import httpx
+import nats
+import redis.asyncio as redis
 import uvicorn
 from nats.aio.client import Client
 
@@ -18,9 +20,11 @@ from cli.keys import create_key
 from services.gateway.settings import GatewaySettings
 from shared.keys import SCOPES, Scope
 from shared.settings import Settings
-from tests.servers import Servers, free_port
+from shared.topology import declare
+from tests.servers import TEMPLATE, Servers, free_port
 
 READY_SECONDS = 20.0
+LOG_BYTES = 256 << 20
 AMPLE = str(Path(__file__).parents[1] / "benchmarks/ample_limits.toml")
 
 
@@ -131,6 +135,38 @@ class World:
     ) -> str:
         url = self.servers.database_url(self.database)
         return await create_key(url, principal=principal, scopes=scopes, agents=agents, **more)
+
+
+_numbers = iter(range(1_000_000))
+
+
+@asynccontextmanager
+async def fresh_database(servers: Servers) -> AsyncIterator[str]:
+    """The name of one with the whole schema, which is gone afterwards."""
+    name = f"t_{id(object()):x}_{next(_numbers)}"
+    owner = await asyncpg.connect(servers.postgres_url)
+    await owner.execute(f"create database {name} template {TEMPLATE}")
+    yield name
+    await owner.execute(f"drop database {name} with (force)")
+    await owner.close()
+
+
+@asynccontextmanager
+async def empty_world(servers: Servers, database: str) -> AsyncIterator[World]:
+    """Only one at a time: it takes the streams away from any other."""
+    connection = await nats.connect(servers.nats_url)
+    js = connection.jetstream()
+    for stream in await js.streams_info():
+        await js.delete_stream(str(stream.config.name))
+    await declare(js, LOG_BYTES)
+    cache = redis.Redis.from_url(servers.redis_url)
+    await cache.flushall()
+    await cache.aclose()
+    async with AsyncExitStack() as stack:
+        made = World(servers, database, connection, stack)
+        await made.open()
+        yield made
+    await connection.close()
 
 
 @dataclass
