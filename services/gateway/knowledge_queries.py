@@ -62,9 +62,11 @@ left join lateral (
   select count(*) filter (where o.kind = 'held')::int as succeeded,
     count(*) filter (where o.kind in ('reverted', 'fixed_again'))::int as failed, max(o.reported_at) as heard_at
   from (
-    select f.fix_id from patterns.fix_patterns f where f.pattern_id = p.id order by f.submitted_at desc limit 1000
+    select f.fix_id from patterns.fix_patterns f where f.pattern_id = p.id order by f.submitted_at desc limit 200
   ) newest
-  join scoring.fix_outcomes o on o.fix_id = newest.fix_id and o.effective
+  cross join lateral (
+    select e.kind, e.reported_at from scoring.fix_outcomes e where e.fix_id = newest.fix_id and e.effective limit 1
+  ) o
 ) fared on true
 """
 SETTLED = "(fared.succeeded + fared.failed)"

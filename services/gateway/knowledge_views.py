@@ -79,7 +79,7 @@ class LearningVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True):
-    """`succeeded` and `failed` count its newest 1,000 fixes; `rate` is the share of these that held."""
+    """`succeeded` and `failed` count its newest 200 fixes; `rate` is the share of these that held."""
 
     id: UUID
     label: str
