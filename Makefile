@@ -46,6 +46,9 @@ format: .venv/.dev.stamp ## lay the code out, and mend what ruff can
 bench-flow: .venv/.dev.stamp ## submit to scored, and to answered: milliseconds at two rates, and the most fixes a second
 	@.venv/bin/python -m benchmarks.bench_flow
 
+bench-patterns: .venv/.dev.stamp ## an analysis beside 100,000 fixes, fixes categorized a second, the worst diffs
+	@.venv/bin/python -m benchmarks.bench_patterns
+
 bench-limiter: .venv/.dev.stamp .venv/.bench.stamp ## two-bucket decisions a second, beside limits and throttled-py
 	@.venv/bin/python -m benchmarks.bench_limiter
 
@@ -67,6 +70,10 @@ fuzz-api: .venv/.dev.stamp ## the API under generated requests for ten minutes, 
 chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; about three minutes
 	@.venv/bin/pytest -s -o norecursedirs= tests/chaos/test_kills.py
 
+fuzz: .venv/.dev.stamp ## texts without end for the diff reader, five minutes
+	@$(MAKE) --no-print-directory .venv/.fuzz.stamp || echo 'without atheris'
+	@.venv/bin/python -m tests.fuzz.diffs
+
 # `make .venv/.dev.stamp` installs the group `dev`, and so on. Inexact: one group never removes what another brought.
 .venv/.%.stamp: pyproject.toml uv.lock .venv/bin/uv
 	@$(UV) sync --frozen --inexact --no-default-groups --group $* --quiet
@@ -83,4 +90,4 @@ chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; ab
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api
+.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api bench-patterns fuzz

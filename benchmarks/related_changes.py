@@ -40,13 +40,22 @@ class Repository:
         return (1 - share) * np.maximum(0, self.texts @ here.text) + share * paths
 
 
+def measured(data: Path) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """By channel, of each repository: P@5, and how often one of the five has the same scope."""
+    rng = np.random.default_rng(7)
+    precision, hits, bands = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list), []
+    for repository in scoped(data):
+        measure(repository, rng, precision, hits, bands)
+    return precision, hits
+
+
 def main(data: Path) -> None:
     repositories = scoped(data)
     rng = np.random.default_rng(7)
     precision: dict[str, list[float]] = defaultdict(list)
     bands: list[tuple[float, bool]] = []
     for repository in repositories:
-        measure(repository, rng, precision, bands)
+        measure(repository, rng, precision, defaultdict(list), bands)
     for name, values in precision.items():
         print(f"P@5 {name:20} {np.mean(values):.4f} over {len(values)} repositories")
     show_bands(np.array(bands))
@@ -61,19 +70,26 @@ def scoped(data: Path) -> list[Repository]:
     return [Repository(each) for each in found.values() if len(each) >= LEAST_COMMITS]
 
 
-def measure(repository: Repository, rng: np.random.Generator, precision: Any, bands: list[tuple[float, bool]]) -> None:
+def measure(
+    repository: Repository, rng: np.random.Generator, precision: Any, scopes: Any, bands: list[tuple[float, bool]]
+) -> None:
     hits: dict[str, list[float]] = defaultdict(list)
+    same: dict[str, list[float]] = defaultdict(list)
     for query in rng.choice(len(repository.files), QUERIES, replace=False):
         others = np.arange(len(repository.files)) != query
         related = repository.related(query)[others]
+        alike = repository.scopes[others] == repository.scopes[query]
         hits["random"].append(related.mean())
+        same["random"].append(1 - (1 - alike.mean()) ** 5)
         for name, share in SHARES.items():
             similar = repository.similar(query, share)[others]
             hits[name].append(related[np.argsort(-similar)[:5]].mean())
+            same[name].append(alike[np.argsort(-similar)[:5]].any())
             if share == PATH_SHARE:
                 bands += [(similar[at], related[at]) for at in np.argsort(-similar)[:NEIGHBOURS]]
     for name, values in hits.items():
         precision[name].append(float(np.mean(values)))
+        scopes[name].append(float(np.mean(same[name])))
 
 
 def show_bands(pairs: np.ndarray) -> None:

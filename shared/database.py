@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 1.0
 T = TypeVar("T")
 
 
-async def _speak_json(connection: Any) -> None:
+async def speak_json(connection: Any) -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
@@ -68,7 +68,7 @@ class Database:
         )
 
     async def _prepare(self, connection: Any) -> None:
-        await _speak_json(connection)
+        await speak_json(connection)
         if self._speak is not None:
             await self._speak(connection)
 
