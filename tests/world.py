@@ -21,6 +21,7 @@ from services.gateway.settings import GatewaySettings
 from shared.keys import SCOPES, Scope
 from shared.settings import Settings
 from shared.topology import declare
+from tests import conformance
 from tests.servers import TEMPLATE, Servers, free_port
 
 READY_SECONDS = 20.0
@@ -126,7 +127,8 @@ class World:
         settings = self.settings("gateway_ro", GatewaySettings, **{"policies": AMPLE} | changes)
         app = create_app(settings)
         await self.stack.enter_async_context(serving(app, settings.port, BoundedProtocol, app.runtime.drain))
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30)
+        hooks = {"response": [conformance.check]}
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30, event_hooks=hooks)
         await self.stack.enter_async_context(client)
         return Api(self, client)
 

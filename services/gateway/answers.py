@@ -122,7 +122,7 @@ OPERATIONS: dict[str, Operation] = {
     "put_thresholds": Operation(tag="operations", problems=SCORING),
     "healthz": Operation(tag="health", answers={200: (Health,)}),
     "readyz": Operation(tag="health", answers={200: (Readiness,), 503: (Readiness,)}),
-    "metrics": Operation(tag="health", answers={200: (Text("text/plain; version=0.0.4; charset=utf-8"),)}),
+    "metrics": Operation(tag="health", answers={200: (Text("text/plain; version=1.0.0; charset=utf-8"),)}),
     "openapi": Operation(tag="health", answers={200: (Text("application/vnd.oai.openapi+json"),)}),
     "asyncapi": Operation(tag="health", answers={200: (Text("application/vnd.aai.asyncapi+json"),)}),
     "docs": Operation(tag="health", answers={200: (Text("text/html; charset=utf-8"),)}),

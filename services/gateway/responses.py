@@ -25,7 +25,7 @@ LIMITS = tuple(name for name in HEADERS if "RateLimit" in name)
 OPTIONAL = frozenset({"Link"})
 WHOLE = frozenset({"Retry-After", *(name for name in LIMITS if name.startswith("X-"))})
 # Of problems, by their status.
-OF_PROBLEMS = {401: ("WWW-Authenticate",), 429: ("Retry-After", *LIMITS), 503: ("Retry-After",)}
+OF_PROBLEMS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def header_components() -> dict[str, Any]:

@@ -30,4 +30,4 @@ async def asyncapi(descriptions: Described) -> Response[bytes]:
 @get("/docs")
 async def docs(descriptions: Described) -> Response[bytes]:
     """The API as a page, with what each problem's code means."""
-    return Response(descriptions.page, media_type="text/html; charset=utf-8", headers=PAGE)
+    return Response(descriptions.page, media_type="text/html", headers=PAGE)
