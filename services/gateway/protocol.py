@@ -4,6 +4,8 @@ uvicorn has a limit on none of these; a client that sends its headers a byte a m
 """
 
 import asyncio
+from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -38,16 +40,17 @@ class BoundedProtocol(HttpToolsProtocol):
     Nothing is ever decompressed, so there is nothing that a small body could swell to.
     """
 
-    # Until the headers are there, and then until the body is.
+    # What is waited for, and since when; a request that comes whole sets no timer.
+    _stage: Literal["head", "body"] | None = None
     _deadline: asyncio.TimerHandle | None = None
-    _header_bytes = 0
+    _head_bytes = 0
     _body_bytes = 0
     _waited_seconds = 0.0
     _problem: ApiError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_headers()
+        self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._in_time()
@@ -56,36 +59,30 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._problem or ApiError(400, "invalid_request", msg))
 
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._stage == "head":
+            if self._head_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
+                self._refuse(url_too_long() if len(self.url) > MAX_URL_BYTES else headers_too_large())
+            elif self._deadline is None:
+                self._expect_head()
+        elif self._stage == "body" and self._deadline is None:
+            self._expect_body()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._header_bytes = 0
+        self._stage = "head"
         self.scope["abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
-        if self._deadline is None:
-            self._expect_headers()
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        if len(self.url) > MAX_URL_BYTES:
-            self._problem = ApiError(414, "url_too_long", f"a URL has at most {MAX_URL_BYTES} bytes")
-            raise Refused
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._header_bytes += len(name) + len(value)
-        if name.lower() == b"content-encoding" and value.lower() not in (b"", b"identity"):
-            self._problem = ApiError(415, "unsupported_media_type", "a body is sent as it is, without a coding")
-            self._problem.headers["Accept-Encoding"] = "identity"
-            raise Refused
-        if len(self.headers) > MAX_HEADERS or self._header_bytes > MAX_HEADER_BYTES:
-            limits = f"a request has at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together"
-            self._problem = ApiError(431, "headers_too_large", limits)
-            raise Refused
 
     def on_headers_complete(self) -> None:
         self._in_time()
+        self._problem = head_problem(self.url, self.headers)
+        if self._problem is not None:
+            raise Refused
         super().on_headers_complete()
-        self._body_bytes, self._waited_seconds = 0, 0.0
-        self._expect_body()
+        self._stage = "body"
+        self._head_bytes, self._body_bytes, self._waited_seconds = 0, 0, 0.0
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -93,9 +90,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_time()
+        self._stage, self._head_bytes = None, 0
         super().on_message_complete()
 
-    def _expect_headers(self) -> None:
+    def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._headers_late)
 
     def _expect_body(self) -> None:
@@ -128,6 +126,31 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
+
+
+def head_problem(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> ApiError | None:
+    """Names are in lower case. None for a head that is within the limits."""
+    if len(url) > MAX_URL_BYTES:
+        return url_too_long()
+    if len(headers) > MAX_HEADERS:
+        return headers_too_large()
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+            problem = ApiError(415, "unsupported_media_type", "a body is sent as it is, without a coding")
+            problem.headers["Accept-Encoding"] = "identity"
+            return problem
+    return headers_too_large() if size > MAX_HEADER_BYTES else None
+
+
+def url_too_long() -> ApiError:
+    return ApiError(414, "url_too_long", f"a URL has at most {MAX_URL_BYTES} bytes")
+
+
+def headers_too_large() -> ApiError:
+    limits = f"a request has at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together"
+    return ApiError(431, "headers_too_large", limits)
 
 
 def seconds_for(path: str, received: int) -> float:
