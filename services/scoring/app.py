@@ -10,7 +10,9 @@ from services.scoring.commands import Commands
 from services.scoring.handlers import Handlers, utc_now
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model import Slot
-from services.scoring.store import SCHEMA, Store
+from services.scoring.outcomes_store import SCHEMA, OutcomesStore
+from services.scoring.queries import Queries
+from services.scoring.store import Store
 from services.scoring.watch import Watch
 from shared.artefacts import fetch
 from shared.bus import Bus
@@ -37,21 +39,21 @@ def create_app(settings: Settings) -> Worker:
     bus_metrics = BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
     generations = Generations(settings.redis_url)
-    store, outbox = Store(database), Outbox(bus, database, SCHEMA, generations)
+    store, queries, outbox = Store(database), Queries(database), Outbox(bus, database, SCHEMA, generations)
     slot = Slot(lambda sha256: fetch(bus.js, sha256), metrics.model_faults.inc)
     flags = Flags(bus)
     renewed = partial(generations.moved, [every(PREDICTIONS)])
     answers = Answers(slot, partial(flags.on, "model_scoring"), renewed, metrics)
-    handlers = Handlers(store, answers, outbox, bus, metrics)
+    handlers = Handlers(store, OutcomesStore(database), answers, outbox, bus, metrics)
     commands = Commands(store, answers, bus, utc_now)
-    watch = Watch(store, bus, metrics, partial(flags.on, "drift_requests"), utc_now)
+    watch = Watch(queries, bus, metrics, partial(flags.on, "drift_requests"), utc_now)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery, commands)
     imports = handlers.imports(delivery, database)
 
     async def serve_champion() -> None:
         """The present state: a promotion may have been announced while this replica was not listening."""
-        row = await store.champion("confidence")
+        row = await queries.champion("confidence")
         if row is not None:
             await answers.serve(ModelPromoted(**dict(row)))
 

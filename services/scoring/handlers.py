@@ -16,6 +16,7 @@ from services.scoring.domain import Change, change_of
 from services.scoring.history import Event, Key, histories
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.outcomes import Judgement, Report
+from services.scoring.outcomes_store import OutcomesStore
 from services.scoring.store import Scored, Store
 from shared.bus import Bus
 from shared.contracts.commands import CONFIDENCE, THRESHOLDS_SET
@@ -59,6 +60,7 @@ class Heard(msgspec.Struct, frozen=True):
 @dataclass
 class Handlers:
     store: Store
+    outcomes: OutcomesStore
     answers: Answers
     outbox: Outbox
     bus: Bus
@@ -163,7 +165,7 @@ class Handlers:
     async def report_group(self, heard: Sequence[tuple[UUID, Report, dict[str, str]]]) -> Sequence[None]:
         reports = [report for _, report, _ in heard]
         announce = partial(self.announce, {report.fix_id: trace for _, report, trace in heard})
-        envelopes = await self.store.report(reports, [event_id for event_id, _, _ in heard], announce)
+        envelopes = await self.outcomes.report(reports, [event_id for event_id, _, _ in heard], announce)
         await self.outbox.publish(envelopes)
         return [None] * len(heard)
 
@@ -179,9 +181,9 @@ class Handlers:
     async def settle_waiting(self) -> None:
         """Outcomes that still wait: for a fix that is here after all, or for one that will not come."""
         announce = partial(self.announce, {})
-        await self.outbox.publish(await self.store.report_missed(announce))
+        await self.outbox.publish(await self.outcomes.report_missed(announce))
         reason = "unknown_fix: nobody handed in this fix within a day"
-        await self.outbox.publish(await self.store.refuse_overdue(reason, announce))
+        await self.outbox.publish(await self.outcomes.refuse_overdue(reason, announce))
 
 
 def imported_outcome(fix: FixSubmitted, now: datetime) -> Report | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from services.scoring import drift
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.store import Store
+from services.scoring.queries import Queries
 from shared.bus import Bus
 from shared.contracts.models import RetrainRequested
 from shared.ids import derived_id
@@ -21,29 +21,34 @@ log = logging.getLogger(__name__)
 
 class Watch:
     def __init__(
-        self, store: Store, bus: Bus, metrics: ScoringMetrics, asking: Callable[[], bool], now: Callable[[], datetime]
+        self,
+        queries: Queries,
+        bus: Bus,
+        metrics: ScoringMetrics,
+        asking: Callable[[], bool],
+        now: Callable[[], datetime],
     ) -> None:
         """`asking` says whether runs are asked for at all."""
-        self._store, self._bus, self._metrics, self._asking, self._now = store, bus, metrics, asking, now
+        self._queries, self._bus, self._metrics, self._asking, self._now = queries, bus, metrics, asking, now
 
     async def look(self) -> None:
         """Once a minute. Of all replicas that look at the same moment, one asks."""
-        version = await self._store.champion_version("confidence")
+        version = await self._queries.champion_version("confidence")
         shift = None
         if version is not None:
             await self._measure(version)
-            shift = drift.shift(*await self._store.scores(version, drift.WINDOW))
+            shift = drift.shift(*await self._queries.scores(version, drift.WINDOW))
             self._metrics.shifted(shift)
         if self._asking():
             await self._ask(version, shift)
 
     async def _measure(self, version: str) -> None:
-        count, error = await self._store.calibration_error(version, RECENT_OUTCOMES)
+        count, error = await self._queries.calibration_error(version, RECENT_OUTCOMES)
         self._metrics.turned_out(count, error if count >= MIN_OUTCOMES else None)
 
     async def _ask(self, version: str | None, shift: float | None) -> None:
-        last_run, last_run_at, learned = await self._store.last_run(version)
-        new, importing = await self._store.news(last_run_at, drift.enough(learned))
+        last_run, last_run_at, learned = await self._queries.last_run(version)
+        new, importing = await self._queries.news(last_run_at, drift.enough(learned))
         found = drift.Situation(
             now=self._now(), last_run_at=last_run_at, learned=learned, new=new, importing=importing, shift=shift
         )

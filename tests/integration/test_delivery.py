@@ -166,7 +166,7 @@ async def test_a_fix_that_was_scored_is_never_called_rejected(scoring: World, mo
     async def fails(*_: Any) -> None:
         raise RuntimeError("after the fact")
 
-    monkeypatch.setattr(Store, "known", fails)
+    monkeypatch.setattr(Store, "pasts", fails)
     await say(scoring, fix, headers={"Nats-Msg-Id": str(uuid4())})
     await dead(scoring)
     assert await status_of(scoring, fix.id) == ("scored", None)
