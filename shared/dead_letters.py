@@ -57,14 +57,15 @@ async def letters(js: JetStreamContext, before: int | None, limit: int) -> tuple
     """
     state = (await js.stream_info(STREAM)).state
     top = state.last_seq if before is None else min(before - 1, state.last_seq)
-    oldest = max(state.first_seq, 1, top - MOST_LOOKS + 1)
+    first = max(state.first_seq, 1)  # 0 before there was any
+    oldest = max(first, top - MOST_LOOKS + 1)
     found: list[Letter] = []
     while top >= oldest and len(found) < limit:
         numbers = range(top, max(oldest, top - AT_ONCE + 1) - 1, -1)
         found += [letter(message) for message in await _present(js, numbers)]
         top = numbers[-1] - 1
     following = found[limit - 1].number if len(found) >= limit else top + 1
-    return found[:limit], following if following > state.first_seq else None
+    return found[:limit], following if following > first else None
 
 
 async def _present(js: JetStreamContext, numbers: Iterable[int]) -> list[RawStreamMsg]:

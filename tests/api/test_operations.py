@@ -51,6 +51,7 @@ async def test_operations_tell_of_every_stream_and_every_consumer_and_what_waits
 
 
 async def test_a_dead_letter_is_listed_with_its_reason_and_without_its_content(api: Api) -> None:
+    assert (await api.get("/v1/dead-letters")).json() == {"items": [], "next_cursor": None}
     await api.world.start("scoring")
     await api.world.nats.jetstream().publish("fixes.submitted.v1", b'{"title": "not for operators"}')
 

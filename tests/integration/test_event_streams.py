@@ -1,14 +1,11 @@
 """Server-sent events under strain: a thousand clients, clients who do not read, an outage, the end of the process."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 
 from services.gateway.routes import events as route
@@ -17,7 +14,7 @@ from shared.ids import new_id
 from shared.worker import allow_many_connections
 from tests.bus import say
 from tests.outages import Frail
-from tests.servers import free_port
+from tests.processes import gateway_process
 from tests.sse import listening, reading
 from tests.world import Api, World, eventually
 
@@ -141,24 +138,9 @@ async def test_a_client_stays_while_nats_is_away_and_misses_nothing(frail_world:
 
 
 async def test_sigterm_ends_the_streams_properly_and_does_not_wait_for_the_clients(world: World) -> None:
-    port = free_port()
-    settings = world.settings("gateway_ro")
-    urls = {f"PRECEDENT_{name.upper()}": getattr(settings, name) for name in ("nats_url", "redis_url", "database_url")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.gateway",
-        env=os.environ | urls | {"PRECEDENT_PORT": str(port), "PRECEDENT_DRAIN_SECONDS": "300"},
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30))
-            api = Api(world, client)
-            await eventually(lambda: reading(api), ENOUGH_SECONDS)
-            listeners = [await stack.enter_async_context(listening(api)) for _ in range(5)]
-            process.send_signal(signal.SIGTERM)
-            assert all([await listener.ended() for listener in listeners])
+    async with gateway_process(world, DRAIN_SECONDS="300") as (process, api), AsyncExitStack() as stack:
+        await reading(api)
+        listeners = [await stack.enter_async_context(listening(api)) for _ in range(5)]
+        process.send_signal(signal.SIGTERM)
+        assert all([await listener.ended() for listener in listeners])
         await asyncio.wait_for(process.wait(), ENOUGH_SECONDS)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
