@@ -70,6 +70,9 @@ fuzz-api: .venv/.dev.stamp ## the API under generated requests for ten minutes, 
 chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; about three minutes
 	@.venv/bin/pytest -s -o norecursedirs= tests/chaos/test_kills.py
 
+eval-memory: .venv/.dev.stamp ## categories and related changes on labelled histories (DATA=directory), into docs/evaluation.md
+	@.venv/bin/python -m benchmarks.evaluate_memory $(DATA) $(or $(OUT),docs/evaluation.md)
+
 fuzz: .venv/.dev.stamp ## texts without end for the diff reader, five minutes
 	@$(MAKE) --no-print-directory .venv/.fuzz.stamp || echo 'without atheris'
 	@.venv/bin/python -m tests.fuzz.diffs
@@ -90,4 +93,4 @@ fuzz: .venv/.dev.stamp ## texts without end for the diff reader, five minutes
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api bench-patterns fuzz
+.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api bench-patterns fuzz eval-memory

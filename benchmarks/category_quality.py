@@ -47,20 +47,24 @@ def auc(score: np.ndarray, positive: np.ndarray) -> float:
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))
 
 
-def decided_elsewhere(probabilities: np.ndarray, labels: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows,) decisions and (rows,) whether committed to, by offsets and floors that were chosen on the other folds."""
+def decided_elsewhere(
+    probabilities: np.ndarray, labels: np.ndarray, fold: np.ndarray, given: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(rows,) decisions and (rows,) whether committed to, by floors, and unless `given` offsets, of the other folds."""
     decided, committed = np.zeros(len(fold), int), np.zeros(len(fold), bool)
     for at in np.unique(fold):
         here, others = probabilities[fold == at], probabilities[fold != at]
-        offsets = best_offsets(others, labels[fold != at])
+        offsets = best_offsets(others, labels[fold != at]) if given is None else given
         decided[fold == at] = choice = (np.log(here + 1e-9) + offsets).argmax(axis=1)
         committed[fold == at] = here[np.arange(len(here)), choice] >= least_sure(others, offsets)[choice]
     return decided, committed
 
 
-def report(kind: str, labels: np.ndarray, fold: np.ndarray, probabilities: np.ndarray) -> None:
+def report(
+    kind: str, labels: np.ndarray, fold: np.ndarray, probabilities: np.ndarray, offsets: np.ndarray | None
+) -> None:
     likeliest, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    decided, committed = decided_elsewhere(probabilities, labels, fold)
+    decided, committed = decided_elsewhere(probabilities, labels, fold, offsets)
     right, surest = decided == labels, sure >= np.median(sure)
     each = {name: round(f1(decided == at, labels == at), 3) for at, name in enumerate(CATEGORIES)}
     measured = {

@@ -1,19 +1,21 @@
-"""What kind of change a diff is: a multinomial logistic model over hashed words and the binned shape.
+"""What kind of change a diff is: a logistic model over all words and the binned shape, and trees over the commonest.
 
 The numbers stand in `categories.npz`, made by `benchmarks/fit_categories.py`; docs/category-model.md says how good
 they are. There are two tables: one for changes that come with a title, one for changes that do not.
 """
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from services.patterns.forest import Forest
 from services.patterns.shape import shape
 from services.patterns.tokens import Words, read_words
 from shared.contracts.fixes import Category
@@ -28,6 +30,13 @@ NOTHING = Diff(files=())
 _NUMBERS = Path(__file__).with_name("categories.npz")
 
 Floats = NDArray[np.floating]
+
+
+class Spoken(NamedTuple):
+    """(words,) each."""
+
+    crcs: NDArray[np.uint32]
+    weights: Floats
 
 
 class Categorization(msgspec.Struct, frozen=True):
@@ -46,6 +55,7 @@ class Table(msgspec.Struct, frozen=True):
     """`words` (BUCKETS, 4), `bins` (names, bins, 4), `bias` (4,); `offsets` (4,) are added before deciding.
 
     `floors` (4,): the least probability that a decided category needs. `security` (101,): percentiles of its log-odds.
+    `share` (): how much the trees have to say where there are any, 0..1; the rest is the logistic model's.
     """
 
     words: Floats
@@ -54,6 +64,8 @@ class Table(msgspec.Struct, frozen=True):
     offsets: Floats
     floors: Floats
     security: Floats
+    share: Floats
+    forest: Forest | None
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -72,10 +84,19 @@ def categorize(diff: Diff, title: str | None = None) -> Categorization:
 def categorize_words(diff: Diff, words: Words) -> Categorization:
     model = shipped()
     table = model.with_title if words.title else model.without_title
-    buckets, weights = hashed(words)
+    values = np.fromiter(shape(diff, words).values(), np.float32, len(model.names))
+    said = spoken(words)
+    logs = log_softmax(_logistic(model.edges, table, values, said))
+    if table.forest is not None:
+        trees = log_softmax(table.forest.scores(values, *joined(said)))
+        logs = log_softmax((1 - table.share) * logs + table.share * trees)
+    return decide(np.exp(logs), table, committed=bool(diff.files))
+
+
+def _logistic(edges: Floats, table: Table, values: Floats, said: Mapping[str, Spoken]) -> Floats:
+    buckets, weights = hashed(said)
     scores = table.bias + weights @ table.words[buckets]
-    scores = scores + table.bins[np.arange(len(model.edges)), binned(model.edges, shape(diff, words))].sum(axis=0)
-    return decide(softmax(scores), table, committed=bool(diff.files))
+    return np.asarray(scores + table.bins[np.arange(len(edges)), binned(edges, values)].sum(axis=0))
 
 
 def decide(probabilities: Floats, table: Table, *, committed: bool = True) -> Categorization:
@@ -95,16 +116,30 @@ def decide(probabilities: Floats, table: Table, *, committed: bool = True) -> Ca
     )
 
 
-def hashed(words: Words) -> tuple[NDArray[np.intp], Floats]:
+def spoken(words: Words) -> dict[str, Spoken]:
+    """Of each channel the CRC-32 of its words, and 1 + the logarithm of how often each comes."""
+    return {
+        channel: Spoken(
+            np.fromiter(map(_crc, repeat(channel), counts), np.uint32, len(counts)),
+            1.0 + np.log(np.fromiter(counts.values(), np.float32, len(counts))),
+        )
+        for channel, counts in channels(words).items()
+    }
+
+
+@lru_cache(maxsize=1 << 16)
+def _crc(channel: str, word: str) -> int:
+    return crc32(f"{channel}:{word}".encode())
+
+
+def joined(said: Mapping[str, Spoken]) -> Spoken:
+    return Spoken(*(np.concatenate(each) for each in zip(*said.values(), strict=True)))
+
+
+def hashed(said: Mapping[str, Spoken]) -> tuple[NDArray[np.intp], Floats]:
     """Buckets and weights of all words; a bucket may come more than once."""
-    buckets: list[int] = []
-    weights: list[float] = []
-    for channel, counts in channels(words).items():
-        values = [1.0 + math.log(n) for n in counts.values()]
-        length = math.sqrt(sum(value * value for value in values)) or 1.0
-        buckets += [crc32(f"{channel}:{word}".encode()) % BUCKETS for word in counts]
-        weights += [value * CHANNELS[channel] / length for value in values]
-    return np.asarray(buckets, np.intp), np.asarray(weights, np.float32)
+    scaled = [w * (CHANNELS[channel] / (np.linalg.norm(w) or 1.0)) for channel, (_, w) in said.items()]
+    return (joined(said).crcs % BUCKETS).astype(np.intp), np.concatenate(scaled).astype(np.float32)
 
 
 def channels(words: Words) -> dict[str, Mapping[str, int]]:
@@ -119,15 +154,14 @@ def channels(words: Words) -> dict[str, Mapping[str, int]]:
     }
 
 
-def binned(edges: Floats, values: Mapping[str, float]) -> NDArray[np.intp]:
+def binned(edges: Floats, values: Floats) -> NDArray[np.intp]:
     """(shape names,): for each value the number of its edges at or below it."""
-    column = np.fromiter(values.values(), np.float32, len(values))
-    return np.asarray((edges <= column[:, None]).sum(axis=1), np.intp)
+    return np.asarray((edges <= values[:, None]).sum(axis=1), np.intp)
 
 
-def softmax(scores: Floats) -> Floats:
-    powers = np.exp(scores - scores.max())
-    return np.asarray(powers / powers.sum())
+def log_softmax(scores: Floats) -> Floats:
+    low = scores - scores.max()
+    return np.asarray(low - np.log(np.exp(low).sum()))
 
 
 def log_odds(probability: float) -> float:
@@ -145,13 +179,25 @@ def load(path: Path) -> Model:
     Raises `ValueError` when it was fitted on another shape.
     """
     with np.load(path, allow_pickle=False) as numbers:
-        names = tuple(numbers["names"].tolist())
-        held = {name: np.asarray(numbers[name], np.float32) for name in numbers.files if name != "names"}
+        held = {name: numbers[name] for name in numbers.files}
+    names = tuple(held.pop("names").tolist())
     expected = tuple(shape(NOTHING, read_words(NOTHING, None)))
     if names != expected:
         raise ValueError(f"{path.name} was fitted on another shape; differing: {sorted({*names} ^ {*expected})}")
-    tables = (
-        Table(**{field: held[f"{kind}_{field}"] for field in Table.__struct_fields__})
-        for kind in ("with_title", "without_title")
-    )
-    return Model(names, held["edges"], *tables)
+    tables = (_table(held, kind, len(names)) for kind in ("with_title", "without_title"))
+    return Model(names, held["edges"].astype(np.float32), *tables)
+
+
+def _table(held: Mapping[str, NDArray[Any]], kind: str, width: int) -> Table:
+    fields = [field for field in Table.__struct_fields__ if field != "forest"]
+    numbers = {field: held[f"{kind}_{field}"].astype(np.float32) for field in fields}
+    return Table(**numbers, forest=_forest(held, f"{kind}_forest_", width))
+
+
+def _forest(held: Mapping[str, NDArray[Any]], prefix: str, width: int) -> Forest | None:
+    found = {name.removeprefix(prefix): numbers for name, numbers in held.items() if name.startswith(prefix)}
+    if not found:
+        return None
+    forest = Forest(**found)
+    forest.check(width)
+    return forest

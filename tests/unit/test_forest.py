@@ -1,0 +1,57 @@
+"""Trees as bare numbers: they say what LightGBM said, and numbers that do not hold together are refused."""
+
+import lightgbm
+import msgspec
+import numpy as np
+import pytest
+
+from benchmarks.fit_forest import grown, numbers
+from services.patterns.forest import Forest
+
+SHAPE = 3
+COLUMNS = np.array([7, 500, 4_000_000_000], np.uint32)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[lightgbm.Booster, np.ndarray]:
+    rng = np.random.default_rng(3)
+    rows = rng.integers(0, 5, (800, SHAPE + len(COLUMNS))).astype(np.float32)
+    labels = ((rows[:, 0] > 2) + 2 * (rows[:, 4] > rows[:, 1])).astype(int)
+    return grown(rows, labels), rows
+
+
+@pytest.fixture(scope="module")
+def forest(fitted: tuple[lightgbm.Booster, np.ndarray]) -> Forest:
+    return Forest(**numbers(fitted[0], COLUMNS))
+
+
+def test_the_numbers_say_what_the_trees_said(fitted: tuple[lightgbm.Booster, np.ndarray], forest: Forest) -> None:
+    booster, rows = fitted
+    expected = booster.predict(rows[:50], raw_score=True)
+    for row, scores in zip(rows[:50], expected, strict=True):
+        said = row[SHAPE:] > 0
+        found = forest.scores(row[:SHAPE], COLUMNS[said], row[SHAPE:][said])
+        assert found == pytest.approx(scores, abs=1e-5)
+
+
+def test_words_that_nobody_looks_at_change_nothing(forest: Forest) -> None:
+    shape = np.ones(SHAPE, np.float32)
+    bare = forest.scores(shape, COLUMNS[:0], np.zeros(0, np.float32))
+    strange = np.array([1, 499, 501, 4_294_967_295], np.uint32)
+    assert forest.scores(shape, strange, np.full(4, 9, np.float32)) == pytest.approx(bare)
+
+
+def test_whole_trees_hold_together(forest: Forest) -> None:
+    forest.check(SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("field", "at", "value"),
+    [("left", 0, 0), ("right", 0, 10**6), ("feature", 0, 99), ("roots", 0, -1), ("value", 1, np.nan)],
+)
+def test_numbers_that_do_not_hold_together_are_refused(forest: Forest, field: str, at: int, value: float) -> None:
+    """A walk that went round for ever would be as bad as one out of bounds."""
+    changed = getattr(forest, field).copy()
+    changed[at] = value
+    with pytest.raises(ValueError, match="hold together"):
+        msgspec.structs.replace(forest, **{field: changed}).check(SHAPE)
