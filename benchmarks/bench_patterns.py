@@ -49,14 +49,14 @@ with v as materialized (
     first_seen_at, last_seen_at)
   select gen_random_uuid(), 'pattern ' || i, 'bug-fix', v.words, v.path_terms, v.paths, 3, gen_random_uuid(), now(),
     now()
-  from generate_series(1, $1 / $6) as i join v on v.n = i % cardinality($2)
+  from generate_series(1, $1::int / $6::int) as i join v on v.n = i % cardinality($2)
 )
 insert into patterns.fix_patterns (fix_id, agent_id, repository, submitted_at, title, category, category_confidence,
   categories, embedding, paths, place, path_terms)
-select gen_random_uuid(), 'agent', 'owner/name-' || i % $7, now() - i * interval '20 seconds', 'title of ' || i,
+select gen_random_uuid(), 'agent', 'owner/name-' || i % $7::int, now() - i * interval '20 seconds', 'title of ' || i,
   'bug-fix', 0.6, '{"bug-fix": 0.6, "performance": 0.1, "refactor": 0.2, "security": 0.1}', v.words, v.paths, i,
   v.path_terms
-from generate_series(1, $1) as i join v on v.n = i % cardinality($2)
+from generate_series(1, $1::int) as i join v on v.n = i % cardinality($2)
 """
 
 
@@ -155,7 +155,7 @@ def reading() -> None:
 
 
 async def main(stored: int) -> None:
-    reading() if "--skip" not in sys.argv else None
+    reading()
     async with platform() as place:
         url = place.facts()["database_url"]
         started = time.perf_counter()
