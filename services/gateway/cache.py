@@ -9,10 +9,12 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import redis.asyncio as redis
+import zstandard
 
 from services.gateway.redis_client import AWAY, redis_client
 from services.gateway.representation import Representation
@@ -148,13 +150,15 @@ class Cache:
         return "hit"
 
     def take_in(self, resource: Resource, data: bytes | None, words: Sequence[bytes | None]) -> None:
-        """A body that another gateway has left in Redis becomes one of ours, if it is still true."""
+        """A body that another gateway has left in Redis becomes one of ours, if it is still true and can be read."""
         if data is None:
             return
-        stored = msgspec.msgpack.decode(data, type=Stored)
-        if stored.words == tuple(words):
-            made = Representation.unpacked(stored.headers, stored.packed)
-            self._keep(Entry(resource, stored.words, made, self._clock(), stored.at + resource.namespace.ttl_seconds))
+        with suppress(msgspec.MsgspecError, zstandard.ZstdError):
+            stored = msgspec.msgpack.decode(data, type=Stored)
+            if stored.words == tuple(words):
+                made = Representation.unpacked(stored.headers, stored.packed)
+                expires = stored.at + resource.namespace.ttl_seconds
+                self._keep(Entry(resource, stored.words, made, self._clock(), expires))
 
     def put(self, resource: Resource, words: tuple[bytes, ...] | None, made: Representation) -> None:
         """Keeps it here and, in the background, in Redis; without `words` here alone, while Redis is away."""

@@ -85,7 +85,10 @@ class Predictions:
         word, data = found
         if data is None or not self._flags.on("cache"):
             return None, "miss"
-        kept = msgspec.msgpack.decode(data, type=Kept)
+        try:
+            kept = msgspec.msgpack.decode(data, type=Kept)
+        except msgspec.MsgspecError:
+            return None, "miss"
         if kept.word != word or kept.model_version != self.champion:
             return None, "invalidated"
         return kept.body, "hit"

@@ -4,6 +4,7 @@ import asyncio
 import re
 from typing import Any
 
+import msgspec
 import pytest
 import redis.asyncio as redis
 
@@ -16,6 +17,8 @@ from tests.outages import Frail
 from tests.world import Api, World, eventually
 
 LEARNING = {"agent_id": "claude", "title": "Close what you open", "body": "A connection is closed in a finally. " * 40}
+CASE = {"agent_id": "claude", "title": "Logins fail", "collaboration_type": "incident", "quorum": 2}
+IDEA = {"agent_id": "claude", "title": "Warm the cache first", "body": "Sessions are read before it is filled."}
 # What differs from one answer to the next of the same kind.
 OF_THE_MOMENT = ("date", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit")
 
@@ -85,6 +88,54 @@ async def test_what_is_written_on_one_gateway_is_seen_by_the_next_read_on_anothe
     assert (await other.get(f"/v1/fixes/{fix_id}")).json()["status"] == "succeeded"
 
 
+async def test_every_step_of_a_collaboration_is_seen_on_another_gateway(one: Api, world: World) -> None:
+    other = await world.gateway()
+    made = await one.post("/v1/collaborations", CASE)
+    path, listed = made.headers["location"], "/v1/collaborations"
+    for _ in range(2):
+        assert (await other.get(path)).json() == made.json()
+        assert (await other.get(listed)).json()["items"] == [made.json()]
+    assert (await looked_up(other, "collaborations"))["hit"] == 2
+
+    async def seen() -> dict[str, Any]:
+        found = (await other.get(path)).json()
+        assert (await other.get(listed)).json()["items"] == [found]
+        return dict(found)
+
+    for voter in ("second", "third"):
+        await one.post(f"{path}/join", {"agent_id": voter}, as_=voter)
+        assert voter in (await seen())["agents"]
+    await one.call("PATCH", path, json={"progress": 0.5})
+    assert (await seen())["progress"] == 0.5
+    idea = (await one.post(f"{path}/solutions", IDEA)).json()["id"]
+    assert [solution["id"] for solution in (await seen())["solutions"]] == [idea]
+    for votes, voter in enumerate(("second", "third"), 1):
+        await one.call("PUT", f"{path}/solutions/{idea}/vote", json={"value": 1}, as_=voter)
+        assert (await seen())["votes_cast"] == votes
+    assert (await seen())["accepted_solution_id"] == idea
+
+
+async def test_what_cannot_be_read_in_redis_is_read_anew_and_replaced(one: Api, world: World) -> None:
+    made = (await one.post("/v1/learnings", LEARNING)).json()
+    path, key = f"/v1/learnings/{made['id']}", f"learnings:item:{made['id']}"
+    async with redis.Redis.from_url(world.servers.redis_url) as store:
+
+        async def kept(instead_of: bytes | None) -> bytes | None:
+            found: bytes | None = await store.get(key)
+            return None if found == instead_of else found
+
+        await one.get(path)
+        whole: bytes = await eventually(lambda: kept(None))
+        words, at, headers, _ = msgspec.msgpack.decode(whole)
+        unpackable = msgspec.msgpack.encode([words, at, headers, b"no zstd"])
+        for nonsense in (b"\xc1", whole[:-20], unpackable):
+            await store.set(key, nonsense)
+            other = await world.gateway()
+            assert (await other.get(path)).json() == made, nonsense
+            assert (await looked_up(other, "learnings"))["miss"] == 1
+            await eventually(lambda garbage=nonsense: kept(garbage))
+
+
 async def test_an_answer_is_the_same_from_the_route_from_the_cache_and_from_another_gateway(
     one: Api, world: World
 ) -> None:
@@ -120,6 +171,23 @@ async def test_an_answer_is_the_same_from_the_route_from_the_cache_and_from_anot
         for (path, headers), expected in zip(reads, plain, strict=True):
             assert await raw(api, path, headers) == expected, (path, headers)
     assert (await looked_up(other, "learnings"))["hit"] >= 4, "bodies that the first gateway left in Redis"
+
+
+async def test_without_the_cache_each_read_asks_the_database(one: Api, world: World) -> None:
+    path = f"/v1/learnings/{await learn(one)}"
+
+    async def title() -> str:
+        return str((await one.get(path)).json()["title"])
+
+    await title()
+    await world.owner.execute("update patterns.agent_learnings set title = 'changed behind its back'")
+    assert await title() == LEARNING["title"]
+    before = await looked_up(one, "learnings")
+    await switch(one, "cache", False)
+    assert await title() == "changed behind its back"
+    assert await looked_up(one, "learnings") == before
+    await switch(one, "cache", True)
+    assert await title() == LEARNING["title"]
 
 
 async def test_readers_who_miss_together_ask_once(one: Api, world: World) -> None:

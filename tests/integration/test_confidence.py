@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import redis.asyncio as redis
 from nats.aio.msg import Msg
 
 from services.gateway.coalescer import IN_FLIGHT
@@ -171,3 +172,33 @@ async def test_a_prediction_is_kept_on_every_gateway_until_another_model_is_prom
     text = (await one.client.get("/metrics")).text
     for result in ("hit", "miss", "invalidated"):
         assert re.search(rf'cache_requests_total{{namespace="predictions",result="{result}"}} [1-9]', text), result
+
+
+async def test_a_kept_prediction_that_cannot_be_read_is_asked_for_anew(world: World, scoring: Scoring) -> None:
+    api = await world.gateway()
+    scoring.version = await promoted(world, api, number=1)
+
+    async def is_kept() -> bool:
+        return bool((await ask(api))["cached"])
+
+    await eventually(is_kept)
+    async with redis.Redis.from_url(world.servers.redis_url) as store:
+        [key] = [key async for key in store.scan_iter("ml:confidence:*")]
+        for nonsense in (b"", b"\xc1", b"\x93"):
+            await store.set(key, nonsense)
+            assert (await ask(api))["cached"] is False
+            assert (await ask(api))["cached"] is True
+
+
+async def test_with_the_cache_off_every_question_reaches_scoring(world: World, scoring: Scoring) -> None:
+    api = await world.gateway()
+    scoring.version = await promoted(world, api, number=1)
+
+    async def is_kept() -> bool:
+        return bool((await ask(api))["cached"])
+
+    await eventually(is_kept)
+    await api.call("PUT", "/v1/flags/cache", json={"on": False})
+    asked = len(scoring.lists)
+    assert [(await ask(api))["cached"] for _ in range(3)] == [False] * 3
+    assert len(scoring.lists) == asked + 3

@@ -74,6 +74,21 @@ async def test_an_unknown_flag_is_404_and_a_flag_that_is_not_a_boolean_400(world
             continue
 
 
+async def test_without_shedding_nothing_is_refused_however_late_the_loop_is(world: World) -> None:
+    api = await world.gateway(shed_lag_seconds=1e-9)
+    bucket = await world.nats.jetstream().key_value(FLAGS_BUCKET)
+
+    async def answers(status: int) -> bool:
+        return (await api.get("/v1/flags")).status_code == status
+
+    await eventually(lambda: answers(503))
+    await bucket.put("shedding", b'{"on":false}')
+    await eventually(lambda: answers(200))
+    assert all([await answers(200) for _ in range(5)])
+    await bucket.put("shedding", b'{"on":true}')
+    await eventually(lambda: answers(503))
+
+
 async def test_a_choice_outlives_nats_and_changes_are_heard_after_it(frail_world: World, outages: Frail) -> None:
     one, other = await frail_world.gateway(), await frail_world.gateway()
     await switch(one, "coalescing", False)

@@ -15,7 +15,6 @@ from services.gateway.runtime import Runtime
 from services.gateway.submission import command_id
 from services.gateway.views import Model, Page, Promotion, PromotionAccepted, RunAccepted, TrainingRun
 from shared.contracts.models import ModelKind, PromotionRequested, RetrainRequested
-from shared.ids import new_id
 
 MARKER = "run"
 Body = Request[Any, Any, Any]
@@ -66,13 +65,18 @@ async def retrain(
 
 @post("/v1/models/{version:str}/promote", status_code=202, guards=[requires("operate")])
 async def promote(
-    request: Body, version: Version, runtime: NamedDependency[Runtime], data: JSONBody[PromoteBody | None] = None
+    request: Body,
+    version: Version,
+    runtime: NamedDependency[Runtime],
+    data: JSONBody[PromoteBody | None] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[PromotionAccepted]:
     """Makes this version the one that answers, also to roll back."""
     await find_model(runtime, version)
-    reason = data.reason if data else None
+    principal, reason = caller(request), data.reason if data else None
+    request_id = command_id(principal, f"/v1/models/{version}/promote", idempotency_key)
     await runtime.publish(
-        PromotionRequested(request_id=new_id(), version=version, requested_by=caller(request).name, reason=reason)
+        PromotionRequested(request_id=request_id, version=version, requested_by=principal.name, reason=reason)
     )
     return Response(PromotionAccepted(version=version), status_code=202)
 
