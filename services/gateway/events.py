@@ -131,7 +131,7 @@ class Feed:
         self._waking: asyncio.TimerHandle | None = None
 
     def open(self, position: Position) -> None:
-        """Also after a stream began anew: whoever reads is then elsewhere, and finds out by `holds`."""
+        """Also after a stream began anew; nobody who reads may stay then."""
         self.head = self.floor = position
         self._gone += len(self._frames)
         self._frames.clear()

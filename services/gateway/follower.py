@@ -39,6 +39,7 @@ class Follower:
         self.position = 0
         self._bus, self._heard, self._began_anew = bus, heard, began_anew
         self._expected = 1
+        self._created: object = None
         self._broken = asyncio.Event()
         bus.on_reconnect.append(self._read_again)
 
@@ -64,9 +65,7 @@ class Follower:
         """Until something is missing."""
         self._broken.clear()
         self._expected = 1
-        if await self.last() < self.position:
-            self.position = 0
-            self._began_anew()
+        await self._check_life()
         config = reader_config(self.subjects, self.position)
         subscription = await self._bus.js.subscribe(
             self.subjects[0], stream=self.stream, config=config, cb=self._message, manual_ack=True
@@ -84,6 +83,15 @@ class Follower:
         finally:
             with suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
+
+    async def _check_life(self) -> None:
+        """A stream that was lost and declared again counts from one, and may be longer by now than the old one was."""
+        info = await self._bus.js.stream_info(self.stream)
+        if self._created not in (None, info.created) or info.state.last_seq < self.position:
+            log.warning("%s began anew", self.stream)
+            self.position = 0
+            self._began_anew()
+        self._created = info.created
 
     async def _message(self, message: Msg) -> None:
         sequence = message.metadata.sequence

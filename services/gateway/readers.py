@@ -36,6 +36,7 @@ LOOK_BACK_MESSAGES = 5_000
 # A reader from further back reads the log itself, and only so many do at a time.
 CATCHING_UP = 8
 MOST_READERS = 5_000
+ANEW = "anew"
 
 Authenticate = Callable[[str | None], Awaitable[object]]
 
@@ -50,7 +51,13 @@ class Readers:
         self._authenticate = authenticate
         self._present: set[Reader] = set()
         self._followers = [
-            Follower(bus, name, [cls.SUBJECT for cls in HEARD[name]], partial(self._heard, number), self._open)
+            Follower(
+                bus,
+                name,
+                [cls.SUBJECT for cls in HEARD[name]],
+                partial(self._heard, number),
+                partial(self._begin_anew, number),
+            )
             for number, name in enumerate(STREAMS)
         ]
         self._open_streams = Gauge("event_streams", "Clients of /v1/events.", registry=registry)
@@ -61,6 +68,11 @@ class Readers:
 
     def _open(self) -> None:
         self.feed.open(tuple(follower.position for follower in self._followers))
+
+    def _begin_anew(self, stream: int) -> None:
+        self._open()
+        for reader in self._present:
+            reader.begin_anew(stream)
 
     async def run(self) -> None:
         for follower in self._followers:
@@ -138,6 +150,11 @@ class Reader:
         self.ended = self.ended or reason
         self.wake.set()
 
+    def begin_anew(self, stream: int) -> None:
+        """The client comes back with an id of before the first event of that stream."""
+        self._position = advanced(self._position, stream, 0)
+        self.end(ANEW)
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """Complete events and heartbeats, until the reader has to go; the client then comes back with its last id."""
         yield b"retry: %d\n%s\n" % (RETRY_MILLISECONDS, line_of(self._position))
@@ -155,6 +172,8 @@ class Reader:
                 yield text
             if not frames and not await self._woken():
                 yield line_of(self._position) + b": still here\n\n"
+        if self.ended == ANEW:
+            yield line_of(self._position) + b": a stream began anew\n\n"
 
     async def _woken(self) -> bool:
         try:

@@ -7,16 +7,20 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 
 import pytest
+from nats.aio.msg import Msg
 
+from services.gateway import follower
+from services.gateway.follower import Follower
 from services.gateway.routes import events as route
 from shared.contracts.fixes import FixScored
 from shared.ids import new_id
+from shared.topology import declare
 from shared.worker import allow_many_connections
 from tests.bus import say
 from tests.outages import Frail
 from tests.processes import gateway_process
 from tests.sse import listening, reading
-from tests.world import Api, World, eventually
+from tests.world import LOG_BYTES, Api, World, eventually
 
 CLIENTS = 1_000
 ENOUGH_SECONDS = 30.0
@@ -135,6 +139,53 @@ async def test_a_client_stays_while_nats_is_away_and_misses_nothing(frail_world:
         await eventually(said)
         await say(frail_world, *after[1:])
         assert [e.data["id"] for e in await listener.hear_many(5)] == [str(e.id) for e in after]
+
+
+def losing(monkeypatch: pytest.MonkeyPatch, lost: int) -> None:
+    """On the way to the gateway, once and without a broken connection: the message with that place in FIXES."""
+    waiting, heard = [lost], Follower._message
+
+    async def lossy(self: Follower, message: Msg) -> None:
+        if self.stream == "FIXES" and message.metadata.sequence.stream in waiting:
+            waiting.clear()
+        else:
+            await heard(self, message)
+
+    monkeypatch.setattr(Follower, "_message", lossy)
+
+
+@pytest.mark.parametrize("lost", [2, 5], ids=["more come after it", "the last one"])
+async def test_a_message_lost_on_the_way_is_told_all_the_same_and_in_its_order(
+    world: World, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    monkeypatch.setattr(follower, "CHECK_SECONDS", 0.3)
+    losing(monkeypatch, lost)
+    api = await reading(await world.gateway())
+    told = [scored() for _ in range(5)]
+    async with listening(api) as listener:
+        await say(world, *told)
+        assert [event.data["id"] for event in await listener.hear_many(5)] == [str(event.id) for event in told]
+
+
+@pytest.mark.parametrize("longer", [False, True], ids=["shorter than before", "longer than before"])
+async def test_when_a_stream_begins_anew_its_clients_come_back_and_hear_all_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, longer: bool
+) -> None:
+    monkeypatch.setattr(follower, "CHECK_SECONDS", 0.3)
+    api = await reading(await world.gateway())
+    async with listening(api) as listener:
+        await say(world, *(scored() for _ in range(3)))
+        await listener.hear_many(3)
+        await world.nats.jetstream().delete_stream("FIXES")
+        await declare(world.nats.jetstream(), LOG_BYTES)
+        told = [scored() for _ in range(6 if longer else 2)]
+        if longer:
+            await say(world, *told)
+        assert await listener.ended()
+    async with listening(api, listener.last_id) as listener:
+        if not longer:
+            await say(world, *told)
+        assert [event.data["id"] for event in await listener.hear_many(len(told))] == [str(e.id) for e in told]
 
 
 async def test_sigterm_ends_the_streams_properly_and_does_not_wait_for_the_clients(world: World) -> None:
