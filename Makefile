@@ -43,6 +43,21 @@ demo: .venv/.run.stamp ## with the platform up: import a history (REPO=path), tr
 format: .venv/.dev.stamp ## lay the code out, and mend what ruff can
 	@.venv/bin/ruff check --fix --quiet; .venv/bin/ruff format
 
+train: data .venv/.run.stamp ## fit the model that ships (DATA=labelled histories; OUT=directory)
+	@.venv/bin/precedent train --data $(DATA) --out $(or $(OUT),services/trainer/default_model)
+
+eval: data .venv/.dev.stamp ## confidence, categories, related changes, with repositories left out (DATA=directory): docs/evaluation.md
+	@.venv/bin/python -m services.trainer.offline eval --data $(DATA) --out $(or $(OUT),docs/evaluation.md)
+	@$(MAKE) --no-print-directory eval-memory
+
+data:
+	@if [ -z "$(DATA)" ]; then \
+	  echo 'DATA is missing: say DATA=path, a directory with *outcome*.jsonl.gz in it; docs/ml-training.md tells the format' >&2; \
+	  exit 2; fi
+
+bench-training: .venv/.dev.stamp ## a fit of a million fixes: seconds and memory (ROWS=n)
+	@.venv/bin/python -m benchmarks.bench_training
+
 bench-flow: .venv/.dev.stamp ## submit to scored, and to answered: milliseconds at two rates, and the most fixes a second
 	@.venv/bin/python -m benchmarks.bench_flow
 
@@ -93,4 +108,4 @@ fuzz: .venv/.dev.stamp ## texts without end for the diff reader, five minutes
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api bench-patterns fuzz eval-memory
+.PHONY: help run test check lint types architecture format demo train eval data bench-training bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api bench-patterns fuzz eval-memory

@@ -45,9 +45,10 @@ def trained(api: Api) -> None:
         said(REAL, f"{run['status']} {run.get('progress') or 0:.0%}")
     for line in ended_lines(api, run):
         said(REAL, line)
-    models = api.get("/v1/models", kind="confidence")["items"]
-    if not any(model["status"] == "champion" for model in models):
-        said(REAL, "No model is good enough yet, so the formula answers below; a longer history (REPO=path) helps.")
+    champions = [m["version"] for m in api.get("/v1/models", kind="confidence")["items"] if m["status"] == "champion"]
+    if champions != [run.get("model_version")]:
+        answers = champions[0] if champions else "the formula"
+        said(REAL, f"No model of its own is better yet: {answers} answers below; a longer history (REPO=path) helps.")
 
 
 def answer_lines(played: Played) -> Iterator[str]:

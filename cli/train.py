@@ -1,8 +1,11 @@
 """`precedent train`: ask for a model, and see what became of it."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -13,9 +16,15 @@ from shared.contracts.models import ModelKind
 
 # Sixty a minute, so that waiting stays below the limit of a user.
 POLL_SECONDS = 1.0
+OFFLINE = "services.trainer.offline"
 # Metrics that are read against a constant predictor, in the order they are shown.
 METRICS = {"auc": "0.5 is chance", "brier_skill": "0 is the base rate", "accuracy": "read beside the base rate",
            "ece": "0 is perfectly calibrated", "log_loss": "lower is better", "macro_f1": "1 is perfect"}  # fmt: skip
+
+
+def on_files(data: Path, out: str) -> int:
+    """The exit code. A process of its own: the command line carries no numeric library."""
+    return subprocess.run([sys.executable, "-m", OFFLINE, "train", "--data", str(data), "--out", out]).returncode
 
 
 def retrain(api: Api, kind: str, reason: str | None) -> str:
@@ -66,9 +75,21 @@ def model_lines(model: dict[str, Any]) -> list[str]:
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until the run has ended.")
 @click.option("--timeout", default=600.0, show_default=True, help="Longest wait in seconds.")
 @click.option("--json", "raw", is_flag=True, help="The run as the API gives it.")
+@click.option("--data", type=click.Path(path_type=Path), help="Labelled histories: train on those files alone, here.")
+@click.option("--out", type=click.Path(path_type=Path), help="With --data: the directory for the model.")
 @click.pass_obj
-def command(connection: Connection, kind: str, reason: str | None, wait: bool, timeout: float, raw: bool) -> None:
-    """Train a model from all fixes whose outcome is known; it is promoted if it is better."""
+def command(
+    connection: Connection, kind: str, reason: str | None, wait: bool, timeout: float, raw: bool,
+    data: Path | None, out: Path | None,
+) -> None:  # fmt: skip
+    """Train a model from all fixes whose outcome is known; it is promoted if it is better.
+
+    With --data and --out no server is asked: the model of those files is left in a directory.
+    """
+    if (data is None) != (out is None):
+        raise click.UsageError("--data and --out go together")
+    if data is not None:
+        raise click.exceptions.Exit(on_files(data, str(out)))
     with connection.api() as api:
         run_id = retrain(api, kind, reason)
         run: dict[str, Any] = {"run_id": run_id, "status": "queued"}

@@ -32,6 +32,8 @@ class Settings:
     otlp_endpoint: str = env("PRECEDENT_OTLP_ENDPOINT", "")
     pool_size: int = env("PRECEDENT_POOL_SIZE", 8)
     statement_timeout_seconds: float = env("PRECEDENT_STATEMENT_TIMEOUT_SECONDS", 30.0)
+    # `off`: a deployment without a model of its own is left with the formula.
+    default_model: str = env("PRECEDENT_DEFAULT_MODEL", "on")
     drain_seconds: float = env("PRECEDENT_DRAIN_SECONDS", 15.0)
 
     @classmethod

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from services.trainer import booster
 from shared.features.vector import FEATURES
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -26,3 +27,9 @@ def standard(x: Array, feature: str) -> Array:
         z: Array = 2 + np.log(x[:, column] / (1 - x[:, column]))
         return z
     return np.log(x[:, column])
+
+
+def grown(x: Array, y: Array, stopping: int = 0) -> str:
+    """Small real trees that begin at the formula, in LightGBM's text format."""
+    rows = booster.Rows(x, y, np.ones(len(y)), booster.begin(x), stopping)
+    return booster.fit(rows, FEATURES, booster.parameters(len(y), 1, 1, FEATURES))

@@ -103,6 +103,8 @@ class World:
             "port": free_port(),
             "drain_seconds": 5.0,
             "pool_size": 4,
+            # An empty deployment: no model, unless a test asks for the one that ships.
+            "default_model": "off",
         }
         return cls(**fields | changes)
 

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from shared.contracts.fixes import OutcomeKind, Signals
-from shared.features.history import MAX_FILES
 
 # Postgres keeps no NUL in text.
 NO_NUL = r"^[^\u0000]*$"
 MAX_DOMAINS = 32
+MAX_PATHS = 200
 MAX_LEARNINGS = 32
 MAX_BATCH = 256
 
@@ -32,7 +32,7 @@ Detail = Annotated[str, Meta(pattern=NO_NUL, max_length=2000)]
 
 Paths = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=1000)], ...],
-    Meta(max_length=MAX_FILES, description="With `features`: the source files touched, so that their past counts."),
+    Meta(max_length=MAX_PATHS, description="With `features`: the source files touched, so that their past counts."),
 ]
 
 

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from services.scoring.answers import Answers
 from services.scoring.domain import Change, change_of
-from services.scoring.history import Event, Key, histories
+from services.scoring.history import Event, histories
 from services.scoring.recent import Recent
 from services.scoring.store import Store
 from shared.bus import Bus
@@ -24,7 +24,7 @@ from shared.contracts.commands import (
 )
 from shared.contracts.fixes import FixSubmitted
 from shared.errors import PermanentError
-from shared.features.history import History, Past
+from shared.features.history import History, Key, Past
 
 # From one replica to all of them, over core NATS: read them again.
 THRESHOLDS_CHANGED = "thresholds.changed.v1"

@@ -6,14 +6,16 @@ from uuid import UUID
 
 import msgspec
 
-from services.scoring.history import Event, keys_of
+from services.scoring.history import Event
 from services.scoring.outcomes import FAILED
 from shared.contracts.fixes import Decision, FixSubmitted, Signals
 from shared.diffs import DiffError, parse
 from shared.errors import PermanentError
 from shared.features.change import change_features
-from shared.features.history import MAX_FILES, History, touched_paths
-from shared.features.vector import normalize_fix_type, vector
+from shared.features.fix_type import mends, normalize_fix_type
+from shared.features.history import MAX_FILES, History, keys_of, touched_paths
+from shared.features.size import expected_failure
+from shared.features.vector import vector
 
 # Fewer comparable changes than this behind a number, and the answer says so.
 LOW_EVIDENCE = 20
@@ -31,12 +33,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
     features: Mapping[str, float]
     paths: tuple[str, ...]
+    mends: bool = False
     failed_at: datetime | None = None
 
     def event(self) -> Event:
         """The change as history sees it."""
         keys = keys_of(self.repository, self.author, self.agent_id, self.paths)
-        return Event(keys=keys, as_of=self.as_of, failed_at=self.failed_at)
+        expected = expected_failure(self.features)
+        return Event(keys, self.as_of, self.failed_at, self.mends, expected)
 
 
 def change_of(fix: FixSubmitted, now: datetime) -> Change:
@@ -53,6 +57,7 @@ def change_of(fix: FixSubmitted, now: datetime) -> Change:
         as_of=fix.submitted_at if fix.backdated else now,
         features=features,
         paths=paths,
+        mends=mends(fix.fix_type, fix.title),
         failed_at=outcome.observed_at if outcome is not None and outcome.kind in FAILED else None,
     )
 

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from services.scoring.answers import Answers
 from services.scoring.commands import THRESHOLDS_CHANGED, Commands
 from services.scoring.domain import Change, change_of
-from services.scoring.history import Event, Key, histories
+from services.scoring.history import Event, histories
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.outcomes import Judgement, Report
 from services.scoring.outcomes_store import OutcomesStore
@@ -32,7 +32,7 @@ from shared.contracts.fixes import (
 from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery, event_id_of, subject_of
-from shared.features.history import Past
+from shared.features.history import Key, Past
 from shared.features.vector import FEATURE_SET
 from shared.grouping import Grouper
 from shared.ids import derived_id
@@ -151,6 +151,8 @@ class Handlers:
                 features=a.vector,
                 feature_set=FEATURE_SET,
                 as_of=h.change.as_of,
+                mends=h.event.mends,
+                expected=h.event.expected,
                 confidence=a.confidence.confidence,
                 source=a.confidence.source,
                 degraded=a.confidence.degraded,

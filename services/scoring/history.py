@@ -1,53 +1,55 @@
 """What is known of a change's author, agent, files and repository, and how a group adds to it. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from typing import Literal
+from datetime import date, datetime, time
 
 import msgspec
 
-from shared.features.history import History, Past
-
-RECENT = timedelta(days=90)
-
-Scope = Literal["author", "agent", "repository", "file"]
-
-
-class Key(msgspec.Struct, frozen=True, order=True):
-    """Whose past: `name` is an author, an agent or a path; empty for the repository itself."""
-
-    repository: str
-    scope: Scope
-    name: str = ""
-
-
-def keys_of(repository: str, author: str | None, agent_id: str, paths: Iterable[str]) -> list[Key]:
-    """Author, agent and repository first, then one key a touched file. An unnamed author is the agent."""
-    people = [Key(repository, "author", author or agent_id), Key(repository, "agent", agent_id)]
-    return [*people, Key(repository, "repository"), *(Key(repository, "file", path) for path in paths)]
+from shared.features.history import RECENT, History, Key, Past, Scope, history_of
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A change of the group that is being scored. `failed_at` is known for imports only."""
+    """A change of the group that is being scored. `failed_at` is known for imports only.
+
+    `mends` = it says that it mends something; `expected` is the P(failed) of changes of its size.
+    """
 
     keys: list[Key]
     as_of: datetime
     failed_at: datetime | None
+    mends: bool = False
+    expected: float = 0.0
 
 
-def later(past: Past, events: Iterable[tuple[datetime, datetime | None]], as_of: datetime) -> Past:
-    """`past` and the earlier changes of the same group, each `(changed_at, failed_at | None)`; none after `as_of`."""
-    changes, failures, recent, last = past.changes, past.failures, past.changes_90d, past.last_at
-    first = past.first_at
-    for changed_at, failed_at in events:
-        if changed_at > as_of:
-            continue
-        changes += 1
-        recent += changed_at > as_of - RECENT
-        failures += failed_at is not None and failed_at <= as_of
-        last = changed_at if last is None or changed_at > last else last
-        first = changed_at if first is None else first
-    return Past(changes=changes, failures=failures, changes_90d=recent, last_at=last, first_at=first)
+def later(past: Past, events: Iterable[Event], as_of: datetime) -> Past:
+    """`past` and the earlier changes of the same group, in time order; none after `as_of`."""
+    for event in events:
+        if event.as_of <= as_of:
+            past = _and_then(past, event, as_of)
+    return past
+
+
+def _and_then(past: Past, event: Event, as_of: datetime) -> Past:
+    """All of a group is of the last 90 days, or of an import, which is in time order."""
+    at, failed_at = event.as_of, event.failed_at
+    failed = failed_at is not None and failed_at <= as_of
+    recent = at > as_of - RECENT
+    return Past(
+        changes=past.changes + 1,
+        changes_90d=past.changes_90d + recent,
+        last_at=at if past.last_at is None else max(past.last_at, at),
+        first_at=past.first_at or datetime.combine(at.date(), time(), at.tzinfo),
+        failures=past.failures + failed,
+        failures_90d=past.failures_90d + (failed and failed_at is not None and failed_at > as_of - RECENT),
+        last_failure_at=max(past.last_failure_at or failed_at, failed_at)
+        if failed and failed_at
+        else past.last_failure_at,
+        fixes=past.fixes + event.mends,
+        fixes_90d=past.fixes_90d + (event.mends and recent),
+        last_fix_at=at if event.mends else past.last_fix_at,
+        expected=past.expected + event.expected,
+        expected_90d=past.expected_90d + event.expected * recent,
+    )
 
 
 def histories(changes: Sequence[Event], stored: Sequence[Mapping[Key, Past]]) -> list[History]:
@@ -55,14 +57,13 @@ def histories(changes: Sequence[Event], stored: Sequence[Mapping[Key, Past]]) ->
 
     `changes` must be in the order of `as_of`; `stored[i]` is the past of `changes[i]`'s keys.
     """
-    seen: dict[Key, list[tuple[datetime, datetime | None]]] = {}
+    seen: dict[Key, list[Event]] = {}
     known = []
     for change, past in zip(changes, stored, strict=True):
-        keys = change.keys
-        pasts = [later(past.get(key, Past()), seen.get(key, ()), change.as_of) for key in keys]
-        known.append(History(author=pasts[0], agent=pasts[1], repository=pasts[2], files=tuple(pasts[3:])))
-        for key in keys:
-            seen.setdefault(key, []).append((change.as_of, change.failed_at))
+        pasts = {key: later(past.get(key, Past()), seen.get(key, ()), change.as_of) for key in change.keys}
+        known.append(history_of(change.keys, pasts))
+        for key in change.keys:
+            seen.setdefault(key, []).append(change)
     return known
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.scoring.history import Buckets, Event, Key
+from services.scoring.history import Buckets, Event
 from shared.database import Connection
-from shared.features.history import Past
+from shared.features.history import Key, Past
 
 # One indexed statement for a whole group: every key's buckets up to the as-of time. A bucket that also holds
 # something later is left out whole, so the past never contains the future. Rows without `i` name the fixes that were
@@ -26,23 +26,36 @@ from want w cross join lateral (
     coalesce(sum(h.changes) filter (
       where h.last_change_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0)::int as changes_90d,
     max(h.last_change_at) filter (where h.last_change_at <= w.as_of) as last_at,
-    min(h.day) filter (where h.last_change_at <= w.as_of)::timestamp at time zone 'utc' as first_at
+    min(h.day) filter (where h.last_change_at <= w.as_of)::timestamp at time zone 'utc' as first_at,
+    coalesce(sum(h.failures) filter (
+      where h.last_failure_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0)::int as failures_90d,
+    max(h.last_failure_at) filter (where h.failures > 0 and h.last_failure_at <= w.as_of) as last_failure_at,
+    coalesce(sum(h.fixes) filter (where h.last_change_at <= w.as_of), 0)::int as fixes,
+    coalesce(sum(h.fixes) filter (
+      where h.last_change_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0)::int as fixes_90d,
+    max(h.last_fix_at) filter (where h.last_change_at <= w.as_of) as last_fix_at,
+    coalesce(sum(h.expected) filter (where h.last_change_at <= w.as_of), 0) as expected,
+    coalesce(sum(h.expected) filter (
+      where h.last_change_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0) as expected_90d
   from (
-    select day, changes, failures, last_change_at, last_failure_at from scoring.author_history a
+    select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
+      from scoring.author_history a
       where w.scope in ('author', 'agent') and a.repository = w.repository and a.role = w.scope and a.actor = w.name
     union all
-    select day, changes, failures, last_change_at, last_failure_at from scoring.file_history f
+    select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
+      from scoring.file_history f
       where w.scope = 'file' and f.repository = w.repository and f.path = w.name
     union all
-    select day, changes, failures, last_change_at, last_failure_at from scoring.repository_history r
+    select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
+      from scoring.repository_history r
       where w.scope = 'repository' and r.repository = w.repository
   ) h
   where h.day <= (w.as_of at time zone 'utc')::date
 ) b
 where b.last_at is not null
 union all
-select null, f.id, null, null, null, null, null from scoring.agent_auto_fixes f
-where f.id = any($6::uuid[]) and f.scored_at is not null
+select null, f.id, null, null, null, null, null, null, null, null, null, null, null, null
+from scoring.agent_auto_fixes f where f.id = any($6::uuid[]) and f.scored_at is not null
 """
 
 HISTORY = {

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from services.scoring.history import Buckets, Key, keys_of
+from services.scoring.history import Buckets
 from shared.contracts.fixes import SETTLED, FixStatus, OutcomeKind
+from shared.features.history import Key, keys_of
 
 # Which report counts when several reporters disagree: a failure that was seen outweighs a claim that all is well.
 WEIGHT: dict[str, int] = {"reverted": 3, "fixed_again": 3, "held": 2, "rejected": 1, "merged": 0}

@@ -6,8 +6,8 @@ ago is the one that the same question had then.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from services.scoring.history import Event, Key
-from shared.features.history import Past
+from services.scoring.history import Event
+from shared.features.history import Key, Past
 
 KEPT_SECONDS = 0.5
 # About 10 MB; beyond it everything is forgotten, which costs one statement.

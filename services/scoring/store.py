@@ -9,14 +9,14 @@ import msgspec
 
 from services.scoring import history_store
 from services.scoring.domain import Thresholds
-from services.scoring.history import Event, Key
+from services.scoring.history import Event
 from services.scoring.outcomes import Report
 from services.scoring.outcomes_store import SCHEMA, Announce, settle
 from shared.contracts.commands import ThresholdsSet
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import Decision, FixCategorized, FixSubmitted, Source
 from shared.database import Connection, Database, storable
-from shared.features.history import Past
+from shared.features.history import Key, Past
 from shared.outbox import columns, put
 
 # One statement, so one round trip and one transaction: inbox, fixes, history and outbox, of those messages only that
@@ -32,7 +32,7 @@ with fresh as (
     fix_type text, domains text[], learning_ids uuid[], signals jsonb, imported boolean, submitted_at timestamptz,
     diff text, paths text[], scored_at timestamptz, confidence float8, source text, degraded boolean,
     model_version text, evidence integer, low_evidence boolean, decision text, features text, feature_set text,
-    as_of timestamptz)
+    as_of timestamptz, mends boolean, expected float8)
 ), new as (
   insert into scoring.agent_auto_fixes as f (
     id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
@@ -57,27 +57,36 @@ with fresh as (
   returning id, repository, as_of
 ), grown as (
   select n.repository, k.scope, k.name, (n.as_of at time zone 'utc')::date as day, count(*)::integer as changes,
-    max(n.as_of) as last_change_at
-  from unnest($3::uuid[], $4::text[], $5::text[]) as k(fix_id, scope, name) join new n on n.id = k.fix_id
+    max(n.as_of) as last_change_at, count(*) filter (where g.mends)::integer as fixes,
+    max(n.as_of) filter (where g.mends) as last_fix_at, sum(g.expected) as expected
+  from unnest($3::uuid[], $4::text[], $5::text[]) as k(fix_id, scope, name)
+  join new n on n.id = k.fix_id join given g on g.id = k.fix_id
   group by 1, 2, 3, 4
 ), files as (
-  insert into scoring.file_history as h (repository, path, day, changes, last_change_at)
-  select repository, name, day, changes, last_change_at from grown where scope = 'file'
+  insert into scoring.file_history as h (repository, path, day, changes, last_change_at, fixes, last_fix_at, expected)
+  select repository, name, day, changes, last_change_at, fixes, last_fix_at, expected
+  from grown where scope = 'file'
   order by repository collate "C", name collate "C", day
   on conflict (repository, path, day) do update set changes = h.changes + excluded.changes,
-    last_change_at = greatest(h.last_change_at, excluded.last_change_at)
+    last_change_at = greatest(h.last_change_at, excluded.last_change_at), fixes = h.fixes + excluded.fixes,
+    last_fix_at = greatest(h.last_fix_at, excluded.last_fix_at), expected = h.expected + excluded.expected
 ), people as (
-  insert into scoring.author_history as h (repository, role, actor, day, changes, last_change_at)
-  select repository, scope, name, day, changes, last_change_at from grown where scope in ('author', 'agent')
+  insert into scoring.author_history as h (
+    repository, role, actor, day, changes, last_change_at, fixes, last_fix_at, expected)
+  select repository, scope, name, day, changes, last_change_at, fixes, last_fix_at, expected
+  from grown where scope in ('author', 'agent')
   order by scope desc, repository collate "C", name collate "C", day
   on conflict (repository, role, actor, day) do update set changes = h.changes + excluded.changes,
-    last_change_at = greatest(h.last_change_at, excluded.last_change_at)
+    last_change_at = greatest(h.last_change_at, excluded.last_change_at), fixes = h.fixes + excluded.fixes,
+    last_fix_at = greatest(h.last_fix_at, excluded.last_fix_at), expected = h.expected + excluded.expected
 ), repositories as (
-  insert into scoring.repository_history as h (repository, day, changes, last_change_at)
-  select repository, day, changes, last_change_at from grown where scope = 'repository'
+  insert into scoring.repository_history as h (repository, day, changes, last_change_at, fixes, last_fix_at, expected)
+  select repository, day, changes, last_change_at, fixes, last_fix_at, expected
+  from grown where scope = 'repository'
   order by repository collate "C", day
   on conflict (repository, day) do update set changes = h.changes + excluded.changes,
-    last_change_at = greatest(h.last_change_at, excluded.last_change_at)
+    last_change_at = greatest(h.last_change_at, excluded.last_change_at), fixes = h.fixes + excluded.fixes,
+    last_fix_at = greatest(h.last_fix_at, excluded.last_fix_at), expected = h.expected + excluded.expected
 ), said as (
   insert into scoring.outbox (event_id, subject, headers, payload)
   select e.event_id, e.subject, e.headers, e.payload
@@ -148,6 +157,8 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     features: list[float]
     feature_set: str
     as_of: datetime
+    mends: bool
+    expected: float
 
     def row(self) -> dict[str, object]:
         """As `RECORD` reads it."""

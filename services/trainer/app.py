@@ -12,6 +12,7 @@ from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.features.vector import FEATURE_SET, FEATURES
+from shared.flags import Flags
 from shared.generations import Generations
 from shared.outbox import Outbox
 from shared.settings import Settings
@@ -31,13 +32,21 @@ def create_app(settings: Settings) -> Worker:
     store, outbox = Store(database), Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
     models = Registry(bus, outbox)
     delivery = Delivery(bus, database, bus_metrics, registry)
-    trainer = Trainer(store, models, bus, metrics, FEATURES, FEATURE_SET, delivery.draining)
+    flags = Flags(bus)
+    based = settings.default_model == "on"
+    trainer = Trainer(store, models, bus, metrics, FEATURES, FEATURE_SET, delivery.draining, based, flags)
     Handlers(trainer, models, store, bus).register(delivery)
 
     async def show_champions() -> None:
         """Another replica may have promoted: the registry knows. Raises until the tables are there."""
         for kind, ece in await store.calibration_errors():
             metrics.calibration_error.labels(kind).set(ece)
+
+    async def begin() -> None:
+        """Also when scoring could serve no champion: a model of its own may be of an earlier version's features."""
+        if based:
+            await trainer.install_default()
+        await show_champions()
 
     async def refresh() -> None:
         while True:
@@ -56,7 +65,7 @@ def create_app(settings: Settings) -> Worker:
         delivery=delivery,
         registry=registry,
         metrics=bus_metrics,
-        start=show_champions,
-        background=(outbox.relay, refresh),
+        start=begin,
+        background=(outbox.relay, refresh, flags.follow),
         stop=outbox.stop,
     )

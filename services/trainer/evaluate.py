@@ -1,5 +1,7 @@
 """How good probabilities were on rows nobody had seen; everything beside the base rate of the same rows."""
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ ECE_BINS = 15
 DECILES = 10
 EDGE = 1e-6
 RESAMPLES = 1000
+Measure = Callable[[Floats, Floats], float]
 INTERVAL = (0.05, 0.95)
 
 
@@ -42,7 +45,7 @@ class Bin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gain(msgspec.Struct, frozen=True, kw_only=True):
-    """By how much the Brier score is lower than the champion's, with its 90 % interval."""
+    """By how much the new model is better, with its interval."""
 
     mean: float
     low: float
@@ -110,6 +113,20 @@ def ece(p: Floats, y: Floats) -> float:
     return sum(b.rows * abs(b.confidence - b.held) for b in bins(p, y, ECE_BINS)) / len(y)
 
 
+def ece_interval(p: Floats, y: Floats, seed: int) -> tuple[float, float]:
+    """90 %, by a bootstrap over rows. Resampling adds noise to every bin, so it lies rather high."""
+    random = np.random.default_rng(seed)
+    drawn = (random.integers(0, len(y), len(y)) for _ in range(RESAMPLES // 10))
+    low, high = np.quantile([ece(p[rows], y[rows]) for rows in drawn], INTERVAL)
+    return float(low), float(high)
+
+
+def surest_half(p: Floats, y: Floats) -> float:
+    """Accuracy on the half of the rows whose confidence is farthest from one half."""
+    sure = np.argsort(-np.abs(p - 0.5), kind="stable")[: len(p) // 2]
+    return float(((p[sure] >= 0.5) == (y[sure] == 1)).mean())
+
+
 def reliability(p: Floats, y: Floats) -> list[Bin]:
     return bins(p, y, DECILES)
 
@@ -120,6 +137,27 @@ def correlation(deciles: list[Bin]) -> float | None:
     if len(deciles) < 3 or not predicted.std() or not observed.std():
         return None
     return float(np.corrcoef(predicted, observed)[0, 1])
+
+
+def over_groups(
+    measure: Callable[[Floats, Floats], float],
+    new: Floats,
+    other: Floats,
+    y: Floats,
+    group: npt.NDArray[np.str_],
+    seed: int,
+) -> Gain:
+    """By how much `measure` is higher for `new`; the interval by a bootstrap over whole groups, 95 %."""
+    rows = [np.flatnonzero(group == name) for name in np.unique(group)]
+    random = np.random.default_rng(seed)
+
+    def gain(chosen: npt.NDArray[np.intp]) -> float:
+        return measure(new[chosen], y[chosen]) - measure(other[chosen], y[chosen])
+
+    drawn = (random.integers(0, len(rows), len(rows)) for _ in range(RESAMPLES // 10))
+    gains = [gain(np.concatenate([rows[i] for i in chosen])) for chosen in drawn]
+    low, high = np.quantile(gains, (0.025, 0.975))
+    return Gain(mean=gain(np.arange(len(y))), low=float(low), high=float(high))
 
 
 def brier_gain(new: Floats, champion: Floats, y: Floats, seed: int) -> Gain:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import lightgbm
+import numpy as np
 
 from services.trainer import booster, dataset, job
 from services.trainer.calibrate import IDENTITY, calibrate
 from services.trainer.dataset import Dataset
 from services.trainer.domain import refusal
 from services.trainer.job import Fitted, Job, Refused
-from services.trainer.judge import judge
+from services.trainer.judge import judge, read_artefact
 from services.trainer.split import Split, by_time
 from shared.artefacts import Artefact, encode
 from shared.features.formula import FORMULA
@@ -55,8 +56,11 @@ def one_sided(data: Dataset, split: Split) -> str | None:
 
 
 def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) -> Fitted:
-    params = booster.parameters(split.fit.stop, task.seed, task.threads)
-    artefact = _artefact(task, data, split, params, say)
+    say("fitting")
+    base = read_artefact(directory, job.BASE).booster if task.based_on else None
+    params = booster.parameters(split.fit.stop, task.seed, task.threads, task.features)
+    params = booster.search(rows_before(data, split, split.stop.stop, base, task.threads), task.features, params)
+    artefact = _artefact(task, data, split, base, params, say)
     sha256, encoded = encode(artefact)
     (directory / job.ARTEFACT).write_bytes(encoded)
     say("evaluating")
@@ -73,16 +77,15 @@ def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) ->
     )
 
 
-def _artefact(task: Job, data: Dataset, split: Split, params: dict[str, Any], say: Say) -> Artefact:
+def _artefact(task: Job, data: Dataset, split: Split, base: str | None, params: dict[str, Any], say: Say) -> Artefact:
     """Rows that no curve is made of teach the trees instead: they are the newest, and rates drift."""
-    say("fitting")
-    model = _trees(task, data, split, params, split.stop.stop)
+    model = _trees(task, data, split, base, params, split.stop.stop)
     say("calibrating")
     x, y = data.part(split.calibrate)
     earlier = float(data.y[: split.stop.stop].mean())
     calibration = calibrate(booster.predict(model, x, task.threads), y, earlier)
     if calibration == IDENTITY:
-        model = _trees(task, data, split, params, split.calibrate.stop)
+        model = _trees(task, data, split, base, params, split.calibrate.stop)
     return Artefact(
         kind="confidence",
         feature_set=task.feature_set,
@@ -93,9 +96,18 @@ def _artefact(task: Job, data: Dataset, split: Split, params: dict[str, Any], sa
     )
 
 
-def _trees(task: Job, data: Dataset, split: Split, params: dict[str, Any], rows: int) -> str:
-    x, y = data.part(slice(0, rows))
-    return booster.fit(x, y, split.sizes()["stop"], task.features, params)
+def _trees(task: Job, data: Dataset, split: Split, base: str | None, params: dict[str, Any], end: int) -> str:
+    """Those of the model that ships, and on top of them those fitted on the rows before `end`."""
+    own = booster.fit(rows_before(data, split, end, base, task.threads), task.features, params)
+    return own if base is None else booster.joined(base, own, task.features)
+
+
+def rows_before(data: Dataset, split: Split, end: int, base: str | None, threads: int) -> booster.Rows:
+    """Those in front of `end`, weighed by their age; they begin at the formula, or at `base` on top of it."""
+    x, y = data.part(slice(0, end))
+    age = (data.submitted_at[end - 1] - data.submitted_at[:end]) / np.timedelta64(1, "D")
+    begun = booster.raw(base, x, threads)
+    return booster.Rows(x, y, booster.recency(age), begun, split.sizes()["stop"])
 
 
 def _lineage(task: Job, data: Dataset, params: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +118,8 @@ def _lineage(task: Job, data: Dataset, params: dict[str, Any]) -> dict[str, Any]
         "rows": len(data),
         "rows_over_cap": data.capped,
         "parameters": params,
+        "half_life_days": booster.HALF_LIFE_DAYS,
+        "based_on": task.based_on,
         "seed": task.seed,
         "feature_set": task.feature_set,
         "formula": FORMULA,

@@ -1,12 +1,9 @@
 """Everything the trainer hears on the bus."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
-import nats
 from faststream.exceptions import NackMessage
 from nats.aio.msg import Msg
 
@@ -22,7 +19,6 @@ from shared.contracts.envelope import unseal
 from shared.contracts.models import PromotionRequested, RetrainRequested
 from shared.delivery import Delivery
 from shared.errors import PermanentError
-from shared.topology import ACK_WAIT_SECONDS
 
 # Long enough for this replica to be gone, so that another one takes the run.
 STOPPED_SECONDS = 1.0
@@ -42,13 +38,12 @@ class Handlers:
         bus.hear_work(PromotionRequested.SUBJECT)(delivery.of(PromotionRequested, self.promote))
 
     async def retrain(self, event: RetrainRequested, message: Msg) -> None:
-        async with kept_ours(message):
-            try:
-                await self.trainer.run(run_of(event, message))
-            except StoppedError:
-                raise NackMessage(delay=STOPPED_SECONDS) from None
-            except BusyError:
-                raise NackMessage(delay=BUSY_SECONDS) from None
+        try:
+            await self.trainer.run(run_of(event, message))
+        except StoppedError:
+            raise NackMessage(delay=STOPPED_SECONDS) from None
+        except BusyError:
+            raise NackMessage(delay=BUSY_SECONDS) from None
 
     async def given_up(self, message: Msg, reason: str) -> None:
         """A request that can be read has a run, and its asker is told; the rest is told by DEAD alone."""
@@ -80,21 +75,3 @@ def run_of(event: RetrainRequested, message: Msg) -> Run:
         requested_by=event.requested_by,
         reason=event.reason,
     )
-
-
-@asynccontextmanager
-async def kept_ours(message: Msg) -> AsyncIterator[None]:
-    """Tells JetStream that the message is being worked on, so that no other replica gets it meanwhile."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(ACK_WAIT_SECONDS / 3)
-            with suppress(nats.errors.Error):
-                await message.in_progress()
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

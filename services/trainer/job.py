@@ -10,12 +10,16 @@ from services.trainer.domain import Verdict
 
 JOB = "job.json"
 CHAMPION = "champion.json"
+BASE = "base.json"
 ARTEFACT = "artefact.json"
 RESULT = "result.json"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """`champion` is the version whose artefact lies beside as `CHAMPION`; None when there is none to compare with."""
+    """`champion` is the version whose artefact lies beside as `CHAMPION`; None when there is none to compare with.
+
+    `based_on` is the sha256 of the model that ships, whose artefact lies there as `BASE`: trees begin where it ends.
+    """
 
     features: tuple[str, ...]
     feature_set: str
@@ -23,6 +27,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     code_version: str
     champion: str | None = None
+    based_on: str | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -49,7 +49,11 @@ def _against_champion(
 ) -> tuple[dict[str, Any] | None, evaluate.Gain | None]:
     if task.champion is None:
         return None, None
-    artefact = msgspec.json.decode((directory / job.CHAMPION).read_bytes(), type=Artefact)
+    artefact = read_artefact(directory, job.CHAMPION)
     theirs = predict(artefact, x, task.threads)
     scores = {"version": task.champion, **msgspec.to_builtins(evaluate.scores(theirs, y))}
     return scores, evaluate.brier_gain(p, theirs, y, task.seed)
+
+
+def read_artefact(directory: Path, name: str) -> Artefact:
+    return msgspec.json.decode((directory / name).read_bytes(), type=Artefact)

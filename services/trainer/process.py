@@ -1,11 +1,14 @@
 """The service's side of the fitting process: start it, follow it, and never leave it behind."""
 
 import asyncio
+import os
+import shutil
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from services.trainer import job
@@ -14,6 +17,8 @@ from services.trainer.job import Fitted, Refused
 ERRORS = "errors.txt"
 TOLD_CHARACTERS = 500
 END_SECONDS = 5.0
+
+PREFIX = "precedent-fit-"
 
 Said = Callable[[str], Awaitable[None]]
 
@@ -43,6 +48,26 @@ async def fit(directory: Path, *, said: Said, stop: asyncio.Event, limit_seconds
         stopping.cancel()
         await asyncio.gather(follow, stopping, return_exceptions=True)
         await _end(process)
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A directory for one fit, by the name of this process; those of processes that were killed are swept away."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if not _lives(left.name.removeprefix(PREFIX).partition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as directory:
+        yield Path(directory)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 async def _start(directory: Path) -> Process:

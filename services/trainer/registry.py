@@ -14,6 +14,7 @@ from shared.bus import Bus
 from shared.contracts.envelope import Event
 from shared.contracts.models import ModelKind, ModelPromoted, ModelTrained, RunStatus, TrainingProgressed
 from shared.database import Connection
+from shared.features.formula import FORMULA
 from shared.outbox import Outbox, put, take
 
 
@@ -82,6 +83,18 @@ class Registry:
             events += _succeeded(ended, run, version, verdict)
         return verdict
 
+    async def install(self, connection: Connection, shipped: Fitted, feature_set: str) -> bool:
+        """Makes the model that ships the champion, as number 0, where none of the deployment's own can be served."""
+        async with self._committed(connection) as events:
+            previous = await store.lock_champion(connection, "confidence")
+            champion = await store.champion(connection, "confidence")
+            if champion is not None and serves(champion, shipped, feature_set):
+                return False
+            version = await store.register(connection, "confidence", shipped, feature_set, "candidate", first=0)
+            by, reason = "precedent", "the model that ships, until one of this deployment's own is better"
+            events.append(await _promoted(connection, "confidence", version, shipped.sha256, previous, by, reason))
+        return True
+
     async def promote(self, connection: Connection, request_id: UUID, model: Record, by: str, reason: str) -> None:
         """Once for a request; nothing when `model` is the champion already."""
         async with self._committed(connection) as events:
@@ -98,6 +111,12 @@ async def _promoted(
 ) -> ModelPromoted:
     promotion_id = await store.promote(connection, kind, version, previous, by, reason)
     return ModelPromoted(promotion_id=promotion_id, version=version, kind=kind, sha256=sha256, previous=previous)
+
+
+def serves(champion: Record, shipped: Fitted, feature_set: str) -> bool:
+    """Whether scoring of this version can serve it, and it is no earlier model that shipped."""
+    readable = (champion["feature_set"], champion["formula"]) == (feature_set, FORMULA)
+    return readable and (not champion["shipped"] or champion["sha256"] == shipped.sha256)
 
 
 def _progressed(run: Run, stage: str) -> TrainingProgressed:

@@ -43,6 +43,11 @@ on conflict (run_id) do update set status = excluded.status, stage = excluded.st
   finished_at = excluded.finished_at
 """
 
+CHAMPION = """
+select version, sha256, feature_set, lineage->>'formula' as formula, lineage ? 'repositories' as shipped
+from trainer.models where kind = $1 and status = 'champion'
+"""
+
 # $1 and those that joined it, unless they have ended.
 END = """
 update trainer.training_runs set status = $2, reason = $3, model_version = $4, finished_at = now(),
@@ -78,10 +83,8 @@ async def settled(connection: Connection, run_id: UUID) -> bool:
 
 
 async def champion(connection: Connection, kind: ModelKind) -> Record | None:
-    """`version sha256 feature_set`."""
-    return await connection.fetchrow(
-        "select version, sha256, feature_set from trainer.models where kind = $1 and status = 'champion'", kind
-    )
+    """`version sha256 feature_set formula shipped`."""
+    return await connection.fetchrow(CHAMPION, kind)
 
 
 async def try_fit_lock(connection: Connection, kind: ModelKind) -> bool:
@@ -162,9 +165,12 @@ async def lock_champion(connection: Connection, kind: ModelKind) -> str | None:
     return row["version"] if row else None
 
 
-async def register(connection: Connection, kind: ModelKind, fitted: Fitted, feature_set: str, status: str) -> str:
-    """The version of the new row, `<kind>-<n>`. Needs `lock_champion`."""
-    number = await connection.fetchval("select coalesce(max(number), 0) + 1 from trainer.models where kind = $1", kind)
+async def register(
+    connection: Connection, kind: ModelKind, fitted: Fitted, feature_set: str, status: str, first: int = 1
+) -> str:
+    """The version of the new row, `<kind>-<n>`; n is `first` or the one after the last. Needs `lock_champion`."""
+    query = "select greatest(max(number) + 1, $2) from trainer.models where kind = $1"
+    number = await connection.fetchval(query, kind, first)
     version = f"{kind}-{number}"
     await connection.execute(
         "insert into trainer.models (version, kind, number, status, metrics, base_rate, rows, trained_from, "

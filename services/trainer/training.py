@@ -1,25 +1,26 @@
 """One run from request to registered model: load, fit in a process of its own, register."""
 
 import asyncio
-import tempfile
 import time
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 
+import msgspec
 from asyncpg import Record
 
-from services.trainer import canary, dataset, job, process, store
-from services.trainer.domain import NO_CATEGORY_TRAINER, Run
-from services.trainer.job import Job, Refused
+from services.trainer import canary, dataset, default, job, process, store
+from services.trainer.domain import NO_CATEGORY_TRAINER, Run, Verdict
+from services.trainer.job import Fitted, Job, Refused
 from services.trainer.metrics import TrainerMetrics
 from services.trainer.process import FitFailedError, StoppedError
-from services.trainer.registry import Registry
+from services.trainer.registry import Registry, serves
 from services.trainer.store import Store
 from shared import artefacts
 from shared.bus import Bus
 from shared.contracts.models import RunStatus
 from shared.database import Connection
+from shared.flags import Flags
 
 SEED = 20_240_229  # any: the same seed and data give the same bytes
 FIT_THREADS = 2
@@ -42,6 +43,9 @@ class Trainer:
     features: tuple[str, ...]
     feature_set: str
     stop: asyncio.Event
+    # Whether models of the deployment's own are fitted on top of the one that ships.
+    based: bool
+    flags: Flags
 
     async def run(self, run: Run) -> None:
         """Does the run, or joins one that does what it asks. Raises `StoppedError` and `BusyError`."""
@@ -50,6 +54,16 @@ class Trainer:
                 return
             await asyncio.sleep(LOOK_SECONDS)
         raise BusyError
+
+    async def install_default(self) -> None:
+        """Puts the model that ships where nothing of this deployment's own can answer."""
+        about = default.about()
+        async with self.store.connection() as connection:
+            champion = await store.champion(connection, "confidence")
+            if champion is not None and serves(champion, about, self.feature_set):
+                return
+            await artefacts.store(self.bus.js, about.sha256, default.artefact())
+            await self.registry.install(connection, about, self.feature_set)
 
     async def _done(self, run: Run) -> bool:
         """The connection that holds the lock also writes the result: when it is lost, so is the right to register."""
@@ -67,8 +81,8 @@ class Trainer:
         started, status = time.perf_counter(), "stopped"
         try:
             await self.registry.begin(connection, run)
-            with tempfile.TemporaryDirectory(prefix="precedent-fit-") as directory:
-                status = await self._fit(connection, run, Path(directory))
+            with process.workplace() as directory:
+                status = await self._fit(connection, run, directory)
         except FitFailedError as error:
             status = await self.registry.fail(connection, run, str(error))
         finally:
@@ -90,16 +104,26 @@ class Trainer:
         if fault := await canary.refusal(directory / job.ARTEFACT, fitted.sha256):
             return await self.registry.fail(connection, run, f"the model failed its trial: {fault}")
         await artefacts.store(self.bus.js, fitted.sha256, (directory / job.ARTEFACT).read_bytes())
+        fitted = self._held_back(fitted)
         verdict = await self.registry.register(connection, run, fitted, self.feature_set, compared)
         if verdict.promote:
             self.metrics.calibration_error.labels(run.kind).set(fitted.metrics["ece"])
         return "succeeded"
+
+    def _held_back(self, fitted: Fitted) -> Fitted:
+        """With the flag off, a better model waits as a candidate for somebody to promote it."""
+        if self.flags.on("auto_promotion") or not fitted.verdict.promote:
+            return fitted
+        waits = Verdict(False, f"auto_promotion is off; otherwise: {fitted.verdict.reason}")
+        return msgspec.structs.replace(fitted, verdict=waits)
 
     async def _prepare(self, connection: Connection, directory: Path) -> str | None:
         """Lays the rows, the champion and the job into `directory`; the champion's version."""
         await self._lay_rows(connection, directory)
         champion = await store.champion(connection, "confidence")
         note = await self._lay_champion(champion, directory) if champion else None
+        if self.based:
+            (directory / job.BASE).write_bytes(default.artefact())
         task = Job(
             features=self.features,
             feature_set=self.feature_set,
@@ -107,6 +131,7 @@ class Trainer:
             threads=FIT_THREADS,
             code_version=installed("precedent"),
             champion=champion["version"] if champion and note is None else None,
+            based_on=default.about().sha256 if self.based else None,
             notes=(note,) if note else (),
         )
         job.write(directory, job.JOB, task)

@@ -20,6 +20,18 @@ _FIX_TYPE = {word: fix_type for fix_type, words in _SYNONYMS.items() for word in
 # `fix`, `fix:`, `fix(scope)!: title`; a title without the colon is only a title.
 _PREFIX = re.compile(r"\s*([A-Za-z_-]+)\s*(?:\([^)]*\))?!?\s*(?::|$)")
 
+# What titles without a declared type say when they mend something.
+_MENDS = re.compile(
+    r"\b(?:fix(?:es|ed|ing)?|bugs?|bugfix(?:es)?|hotfix|regression|reverts?|reverted|crash(?:es)?)\b", re.I
+)
+MENDING = frozenset({"fix", "security", "revert"})
+
+
+def mends(fix_type: str | None, title: str | None) -> bool:
+    """Whether the change says that it mends something: by its declared type, else by a word of its title."""
+    known = normalize_fix_type(fix_type) or normalize_fix_type(title)
+    return known in MENDING if known else bool(_MENDS.search(title or ""))
+
 
 def normalize_fix_type(text: str | None) -> str | None:
     """One of build, chore, ci, docs, feat, fix, perf, refactor, revert, security, style, test; None for anything else.

@@ -41,8 +41,8 @@ TERMS = (
 )
 BIAS = 1.223
 # No change of those histories was surer than this, so no claim may be.
-_LIMIT = 6.0
-_COLUMNS = tuple((FEATURES.index(term.feature), term) for term in TERMS)
+LIMIT = 6.0
+COLUMNS = tuple((FEATURES.index(term.feature), term) for term in TERMS)
 # Trees that were fitted on top of one formula are nothing on top of another.
 FORMULA = hashlib.sha256(
     repr([(t.feature, t.scale.__name__, t.weight, t.typical) for t in TERMS]).encode()
@@ -52,7 +52,7 @@ FORMULA = hashlib.sha256(
 def log_odds(vector: Sequence[float]) -> float:
     """Of holding, for a vector in the order of `FEATURES`; NaN = not known. Within ±6."""
     total = BIAS
-    for column, term in _COLUMNS:
+    for column, term in COLUMNS:
         value = vector[column]
         total += term.weight * (term.typical if isnan(value) else term.scale(value))
     return _limited(total)
@@ -66,7 +66,7 @@ def formula(vector: Sequence[float]) -> float:
 def effects(vector: Sequence[float]) -> tuple[float, dict[str, float]]:
     """(base value, what each known term adds), in log-odds; together `log_odds`: at its limit all add a little less."""
     base = BIAS + sum(term.weight * term.typical for term in TERMS)
-    known = {term.feature: (term, vector[column]) for column, term in _COLUMNS if not isnan(vector[column])}
+    known = {term.feature: (term, vector[column]) for column, term in COLUMNS if not isnan(vector[column])}
     added = {name: term.weight * (term.scale(value) - term.typical) for name, (term, value) in known.items()}
     total = sum(added.values())
     share = (_limited(base + total) - base) / total if total else 1.0
@@ -74,4 +74,4 @@ def effects(vector: Sequence[float]) -> tuple[float, dict[str, float]]:
 
 
 def _limited(total: float) -> float:
-    return max(-_LIMIT, min(_LIMIT, total))
+    return max(-LIMIT, min(LIMIT, total))

@@ -16,7 +16,7 @@ ALL = files(*ROOMS, "tests", "benchmarks", "loadtests")
 # The gateway has routes for handlers, and queries for a store: it writes nothing.
 HOUSE = {service: {"__init__", "__main__", "app", "handlers", "metrics", "store"} for service in SERVICES}
 HOUSE["gateway"] = {"__init__", "__main__", "app", "metrics", "queries", "settings"}
-FOLDERS = {"gateway": {"console", "routes"}}
+FOLDERS = {"gateway": {"console", "routes"}, "trainer": {"default_model"}}
 
 # Who may look at the environment, and why it is not `__main__` alone.
 ENVIRONMENT = {

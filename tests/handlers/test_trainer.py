@@ -9,12 +9,11 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from services.trainer import booster
 from services.trainer.calibrate import IDENTITY
 from shared.artefacts import Artefact, encode, fetch, store
 from shared.features.formula import FORMULA
 from shared.features.vector import FEATURE_SET, FEATURES
-from tests.histories import standard, vectors
+from tests.histories import grown, standard, vectors
 from tests.world import World, eventually
 
 RETRAIN = "models.retrain_requested.v1"
@@ -88,13 +87,12 @@ def fitted() -> tuple[str, bytes]:
     random = np.random.default_rng(1)
     x = vectors(random, 600)
     y = (random.random(600) < 0.8).astype(float)
-    trees = booster.fit(x, y, 0, FEATURES, booster.parameters(600, 1, 1))
     return encode(
         Artefact(
             kind="confidence",
             feature_set=FEATURE_SET,
             features=list(FEATURES),
-            booster=trees,
+            booster=grown(x, y),
             begins_at=FORMULA,
             calibration=IDENTITY,
         )

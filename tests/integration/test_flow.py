@@ -32,8 +32,14 @@ async def stored(world: World, fix_id: UUID, **fields: Any) -> Any:
 
 
 async def counted(world: World) -> tuple[int, int]:
-    """(changes, failures) of the repository; author, agent and file say the same."""
-    tables = {"repository_history": "", "author_history": "where role = 'author'", "file_history": ""}
+    """(changes, failures) of the repository; author, agent and file say the same, and so do areas and directories."""
+    tables = {
+        "repository_history": "",
+        "author_history": "where role = 'author' and actor not like E'%\t%'",
+        "author_history ": "where role = 'author' and actor like E'%\t%/'",
+        "file_history": "where path not like '%/'",
+        "file_history ": "where path like '%/'",
+    }
     counts = {
         tuple(await world.owner.fetchrow(f"select sum(changes)::int, sum(failures)::int from scoring.{table} {where}"))
         for table, where in tables.items()

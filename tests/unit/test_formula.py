@@ -19,7 +19,10 @@ def held(history: History | None = None, **change: float) -> float:
 
 
 def author(changes: int, failures: int) -> History:
-    return History(author=Past(changes, failures, 5, NOW - timedelta(days=1), NOW - timedelta(days=90)))
+    return History(
+        author=Past(changes, failures, 5, NOW - timedelta(days=1), NOW - timedelta(days=90)),
+        repository=Past(500, 70, 50, NOW - timedelta(days=1), NOW - timedelta(days=900)),
+    )
 
 
 def test_nothing_known_gives_about_the_base_rate() -> None:

@@ -17,7 +17,7 @@ from shared.artefacts import Artefact, ArtefactError
 from shared.features.formula import FORMULA, formula, log_odds
 from shared.features.vector import FEATURE_SET, FEATURES
 from shared.predictor import Predictor
-from tests.histories import standard, vectors
+from tests.histories import grown, standard, vectors
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -36,7 +36,7 @@ def rows(count: int, seed: int) -> tuple[Array, Array]:
 @pytest.fixture(scope="module")
 def artefact() -> Artefact:
     x, y = rows(1500, seed=1)
-    trees = booster.fit(x, y, 0, FEATURES, booster.parameters(len(y), 1, 1))
+    trees = grown(x, y)
     return Artefact(
         kind="confidence",
         feature_set=FEATURE_SET,

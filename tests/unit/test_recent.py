@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from services.scoring import recent
-from services.scoring.history import Event, Key, keys_of
+from services.scoring.history import Event
 from services.scoring.recent import KEPT_SECONDS, Recent
-from shared.features.history import Past
+from shared.features.history import Key, Past, keys_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,8 +36,8 @@ async def test_a_list_reads_what_it_shares_once_and_each_gets_its_own() -> None:
     stored = Stored()
     found = await Recent(stored.read, stored.clock).pasts([event("a.py"), event("a.py", "b.py"), event("new.py")])
     [asked] = stored.asked
-    assert len(asked) == len(set(asked)) == 6
-    assert [sorted(key.name for key in past if key.scope == "file") for past in found] == [
+    assert len(asked) == len(set(asked)) == 9
+    assert [sorted(key.name for key in past if key.scope == "file" and key.name != "/") for past in found] == [
         ["a.py"],
         ["a.py", "b.py"],
         [],
@@ -51,7 +51,8 @@ async def test_within_half_a_second_only_what_is_new_is_read() -> None:
     stored.changes, stored.seconds = 2, stored.seconds + KEPT_SECONDS - 0.01
     [again] = await asking.pasts([event("a.py", "b.py", "new.py")])
     assert [key.name for key in stored.asked[1]] == ["b.py"]
-    assert {key.name: past.changes for key, past in again.items() if key.scope == "file"} == {"a.py": 1, "b.py": 2}
+    known = {key.name: past.changes for key, past in again.items() if key.scope == "file"}
+    assert known == {"/": 1, "a.py": 1, "b.py": 2}
 
 
 async def test_after_that_it_is_read_again() -> None:

@@ -13,14 +13,15 @@ import polars as pl
 import pytest
 
 from services.trainer import booster, dataset, job, process
-from services.trainer.fit import train
+from services.trainer.fit import rows_before, train
 from services.trainer.job import Fitted, Job, Refused
 from services.trainer.judge import predict
 from services.trainer.split import by_time
+from shared import trees
 from shared.artefacts import decode
 from shared.features.formula import FORMULA
 from shared.features.vector import FEATURE_SET, FEATURES
-from tests.histories import standard, vectors
+from tests.histories import grown, standard, vectors
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -110,9 +111,9 @@ def test_the_trees_learn_from_every_row_before_the_gap_that_no_curve_is_made_of(
     assert (artefact.calibration.method == "identity") is identity
     data = dataset.read(tmp_path, FEATURES)
     split = by_time(data.submitted_at)
-    x, y = data.part(slice(0, split.calibrate.stop if identity else split.stop.stop))
-    params = booster.parameters(split.fit.stop, 7, 1)
-    assert artefact.booster == booster.fit(x, y, split.sizes()["stop"], FEATURES, params)
+    end = split.calibrate.stop if identity else split.stop.stop
+    again = booster.fit(rows_before(data, split, end, None, 1), FEATURES, result.lineage["parameters"])
+    assert trees.read(artefact.booster, FEATURES) == trees.read(again, FEATURES)
 
 
 def test_the_same_rows_and_seed_give_the_same_bytes_in_whatever_order_they_come(tmp_path: Path) -> None:
@@ -151,11 +152,8 @@ def test_enough_later_rows_stop_the_trees_before_they_learn_noise() -> None:
     random = np.random.default_rng(1)
     x = vectors(random, 9000)
     y = (random.random(9000) < booster.sigmoid(standard(x, "ld"))).astype(float)
-    params = booster.parameters(7000, 1, 1)
-    stopped = lightgbm.Booster(model_str=booster.fit(x, y, 2000, FEATURES, params))
-    assert 1 < stopped.num_trees() < booster.MAX_ROUNDS
-    few = lightgbm.Booster(model_str=booster.fit(x, y, 1999, FEATURES, params))
-    assert few.num_trees() == booster.ROUNDS_WITHOUT_STOPPING
+    assert 1 < len(trees.read(grown(x, y, 2000), FEATURES)) < booster.MAX_ROUNDS
+    assert len(trees.read(grown(x, y, 1999), FEATURES)) == booster.ROUNDS_WITHOUT_STOPPING
 
 
 @pytest.mark.parametrize(

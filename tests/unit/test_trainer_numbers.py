@@ -10,6 +10,7 @@ from services.trainer.booster import sigmoid
 from services.trainer.calibrate import apply, calibrate
 from services.trainer.evaluate import auc, brier_gain, ece, reliability, scores
 from services.trainer.split import by_time
+from shared import trees
 from shared.artefacts import Artefact, decode, encode
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -100,7 +101,12 @@ def test_every_calibration_may_be_served_and_answers_neither_never_nor_always(ro
     raw[: rows // 3] = 0.5
     calibration = calibrate(raw, y, 0.7)
     artefact = Artefact(
-        kind="confidence", feature_set="f", features=[], booster="", begins_at="g", calibration=calibration
+        kind="confidence",
+        feature_set="f",
+        features=["a"],
+        booster=trees.write([trees.Tree([], [], [], [], [], [0.0], [1])], ["a"]),
+        begins_at="g",
+        calibration=calibration,
     )
     sha256, data = encode(artefact)
     served = decode(data, sha256=sha256).calibration
