@@ -55,9 +55,12 @@ async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 10.0)
 
 @asynccontextmanager
 async def serving(
-    app: Any, port: int, http: Any = "auto", leaving: Callable[[], None] = lambda: None
+    app: Any, port: int, http: Any = "auto", leaving: Callable[[], None] = lambda: None, readiness: int = 200
 ) -> AsyncIterator[uvicorn.Server]:
-    """Runs an ASGI application on a real socket until the block ends; then it drains like a real process."""
+    """Runs an ASGI application on a real socket until the block ends; then it drains like a real process.
+
+    The block begins when `/readyz` answers with `readiness`.
+    """
     config = uvicorn.Config(
         app,
         port=port,
@@ -73,7 +76,7 @@ async def serving(
         async with httpx.AsyncClient() as client:
 
             async def ready() -> bool:
-                return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
+                return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == readiness
 
             await eventually(ready, READY_SECONDS)
         yield server
@@ -121,14 +124,14 @@ class World:
         async with serving(app, settings.port):
             yield app
 
-    async def gateway(self, **changes: Any) -> "Api":
+    async def gateway(self, readiness: int = 200, **changes: Any) -> "Api":
         """With no limit to meet, unless `policies` says otherwise."""
         from services.gateway.app import create_app
         from services.gateway.protocol import BoundedProtocol
 
         settings = self.settings("gateway_ro", GatewaySettings, **{"policies": AMPLE} | changes)
         app = create_app(settings)
-        await self.stack.enter_async_context(serving(app, settings.port, BoundedProtocol, app.runtime.drain))
+        await self.stack.enter_async_context(serving(app, settings.port, BoundedProtocol, app.runtime.drain, readiness))
         hooks = {"response": [conformance.check]}
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30, event_hooks=hooks)
         await self.stack.enter_async_context(client)

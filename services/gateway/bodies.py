@@ -31,7 +31,7 @@ Detail = Annotated[str, Meta(pattern=NO_NUL, max_length=2000)]
 
 
 Paths = Annotated[
-    tuple[Annotated[str, Meta(min_length=1, max_length=1000)], ...],
+    tuple[Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=1000)], ...],
     Meta(max_length=MAX_PATHS, description="With `features`: the source files touched, so that their past counts."),
 ]
 

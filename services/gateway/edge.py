@@ -1,6 +1,7 @@
 """What happens to every request before routing and after it: who is let in, the trace, the count, the cache, the tag
 and the coding of the answer."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from services.gateway.exchange import Exchange
 from services.gateway.finishing import App, Finisher, captured, finished
 from services.gateway.keys import Principal
 from services.gateway.problems import MEDIA_TYPE, ApiError, details
-from services.gateway.representation import Answer
+from services.gateway.representation import COMMON, Answer
 from services.gateway.route_names import RouteNames
 from services.gateway.runtime import Runtime
 from shared.telemetry import span
@@ -91,6 +92,8 @@ class Edge:
         refusal = None if exchange.path in OPEN else await self._admission.refusal(exchange)
         if refusal is not None:
             await exchange.say(finished(problem(refusal), exchange.method, exchange.asked))
+        elif exchange.method == "OPTIONS" and (methods := self._names.methods(exchange.path)):
+            await exchange.say(options(methods))
         elif exchange.resource is None:
             finisher = Finisher(exchange.method, exchange.asked, exchange.send)
             await self.app(exchange.scope, exchange.receive, finisher)
@@ -109,3 +112,8 @@ def problem(error: ApiError) -> Answer:
     headers = [(b"content-type", MEDIA_TYPE.encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     return Answer(error.status, headers, msgspec.json.encode(details(error)))
+
+
+def options(methods: Sequence[str]) -> Answer:
+    """The framework knows of one method for each path, whatever else stands there."""
+    return Answer(204, [(b"allow", ", ".join([*methods, "OPTIONS"]).encode()), *COMMON], b"")

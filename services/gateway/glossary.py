@@ -225,6 +225,9 @@ GLOSSARY: dict[str, Term] = {
     "q": Term("Words as they stand in the text, in any case.", "login"),
     "explain": Term("Adds the contributions of the features.", True),
     "If-Match": Term("The `ETag` that was read: `412` when it has changed since.", '"5f0c1d2e3a4b5c6d7e8f9a0b"'),
+    "If-None-Match": Term(
+        "The `ETag` of what the caller has: `304` while it is still true.", '"5f0c1d2e3a4b5c6d7e8f9a0b"'
+    ),
     "Idempotency-Key": Term("The same key makes the same thing: a repeat changes nothing.", "5b2f7a10-retry-safe"),
     # Problems
     "type": Term("Where this deployment explains the code.", "/docs#problem-not_found"),

@@ -7,11 +7,13 @@ from typing import Any, get_args, get_origin
 import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
+from litestar.response.streaming import ASGIStreamingResponse
 
 from services.gateway.answers import OPERATIONS, TAGS, Text
 from services.gateway.codes import CODES
+from services.gateway.finishing import TAGGED
 from services.gateway.guards import Requires
-from services.gateway.parameters import from_signature, without_none
+from services.gateway.parameters import IF_NONE_MATCH, can_be_wrong, from_signature, without_none
 from services.gateway.responses import (
     LIMITS,
     example_components,
@@ -101,9 +103,12 @@ class Route:
         return [without_none(self._body.annotation)] if self._body else []
 
     @property
+    def _declared(self) -> Any:
+        return self._handler.parsed_fn_signature.return_type.annotation
+
+    @property
     def _answers(self) -> dict[int, tuple[Any, ...]]:
-        declared = self._handler.parsed_fn_signature.return_type.annotation
-        said = get_args(declared)[0] if get_origin(declared) is Response else declared
+        said = get_args(self._declared)[0] if get_origin(self._declared) is Response else self._declared
         return dict(self._line.answers) or {int(self._handler.status_code): (said,)}
 
     @property
@@ -125,7 +130,7 @@ class Route:
     def problems(self) -> dict[int, list[str]]:
         """Codes by status."""
         codes = [*(WITH_KEY if self.scope else ()), *(WITH_BODY if self._body else ()), *self._line.problems]
-        codes += ["invalid_request"] if self._parameters else []
+        codes += ["invalid_request"] if any(map(can_be_wrong, self._parameters)) else []
         codes += WITH_IDEMPOTENCY_KEY if self._takes("Idempotency-Key") else ()
         codes += ["not_found"] if "{" in self._template else []
         if self._body:
@@ -140,13 +145,14 @@ class Route:
         summary, _, rest = " ".join((self._handler.fn.__doc__ or "").split()).partition(". ")
         if not summary:
             raise KeyError(f"{self.name}: its docstring is its summary")
-        answers = self._failures() | self._successes()
+        answers = self._failures() | self._successes() | self._unchanged()
         return {
             "operationId": self.name,
             "tags": [self._line.tag],
             "summary": summary.rstrip("."),
             "description": rest or summary,
-            "parameters": [self._parameter(found, schemas) for found in self._parameters],
+            "parameters": [self._parameter(found, schemas) for found in self._parameters]
+            + ([IF_NONE_MATCH] if self._unchanged() else []),
             "security": [{"key": [self.scope]}] if self.scope else [],
             **self._request(schemas),
             "responses": {str(status): answers[status] for status in sorted(answers)},
@@ -171,7 +177,25 @@ class Route:
 
     def _successes(self) -> dict[int, Any]:
         headers = [*self._line.headers, *(["Link"] if self._takes("cursor") else []), *(LIMITS if self.scope else ())]
-        return {status: success(status, self._content(types), headers) for status, types in self._answers.items()}
+        tag = ["ETag"] if self._tagged else []
+        return {
+            status: success(status, self._content(types), [*(tag if status == 200 else []), *headers])
+            for status, types in self._answers.items()
+        }
+
+    @property
+    def _streamed(self) -> bool:
+        return isinstance(self._declared, type) and issubclass(self._declared, ASGIStreamingResponse)
+
+    @property
+    def _tagged(self) -> bool:
+        """Its `200` names its content. A stream has no end that could be named."""
+        return self.method.upper() in TAGGED and not self._streamed
+
+    def _unchanged(self) -> dict[int, Any]:
+        if not self._tagged or self.method != "get":
+            return {}
+        return {304: success(304, {}, ["ETag", *(LIMITS if self.scope else ())])}
 
     def _content(self, types: tuple[Any, ...]) -> dict[str, Any]:
         if types == (type(None),):

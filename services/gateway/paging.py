@@ -44,7 +44,7 @@ def chosen(items: Sequence[Any], names: str | None, cls: type) -> list[Any]:
     """The items, cut down to the named fields."""
     if names is None:
         return list(items)
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    wanted = names.split(",")
     known = cls.__struct_fields__  # type: ignore[attr-defined]
     unknown = [name for name in wanted if name not in known]
     if unknown:

@@ -12,6 +12,16 @@ from services.gateway.glossary import term
 PLACES: dict[type[ParameterKwarg], str] = {QueryParameter: "query", HeaderParameter: "header", PathParameter: "path"}
 BOUNDS = ("gt", "ge", "lt", "le", "min_length", "max_length", "pattern")
 
+# Read by the edge, for every route that answers with a tag.
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "format": "entity-tags"},
+    "description": term("header", "If-None-Match").meaning,
+    "example": term("header", "If-None-Match").example,
+}
+
 
 def from_signature(field: FieldDefinition) -> dict[str, Any] | None:
     """None for what is no parameter."""
@@ -47,3 +57,8 @@ def _explained(place: str, name: str, known: ParameterKwarg) -> dict[str, Any]:
         return {"description": known.description}
     meaning, shown = term(place, name)
     return {"description": meaning} | ({} if shown is None else {"example": shown})
+
+
+def can_be_wrong(parameter: dict[str, Any]) -> bool:
+    """No route stands behind a path whose id is no UUID, so such a request never gets as far as being read."""
+    return (parameter["in"], parameter["schema"].get("format")) != ("path", "uuid")

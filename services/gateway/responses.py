@@ -11,6 +11,7 @@ from services.gateway.problems import MEDIA_TYPE, TYPE_BASE
 from services.gateway.schemas import REF, ref
 
 HEADERS = {
+    "ETag": "Names this content: `If-None-Match` spares it next time, `If-Match` changes nothing else.",
     "Link": 'The next page, as `rel="next"`; absent on the last one.',
     "Location": "Where to ask for it.",
     "RateLimit": "What is left: tokens `r`, and seconds `t` until full, of each policy.",

@@ -25,6 +25,7 @@ class RouteNames:
     """Finds the name as the router finds the route: a path as it stands before one with parameters."""
 
     def __init__(self, names: Iterable[str]) -> None:
+        self._methods = sorted({name.partition(" ")[0] for name in names})
         self._plain = {name for name in names if "{" not in name}
         templates = sorted(name for name in names if "{" in name)
         self._templates = dict(enumerate(templates, 1))
@@ -40,6 +41,11 @@ class RouteNames:
             return self._templates[found.lastindex or 0]
         clean = SLASHES.sub("/", f"/{path.strip('/')}")
         return None if clean == path else self.of(method, clean)
+
+    def methods(self, path: str) -> list[str]:
+        """What may be done there; empty for what no route serves."""
+        here = [method for method in self._methods if f"{method} {path}" in self._plain]
+        return here or [method for method in self._methods if self.of(method, path)]
 
 
 def _matching(name: str) -> str:

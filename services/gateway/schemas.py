@@ -23,8 +23,11 @@ FEATURES: Schema = {
 # A diff names its files itself.
 ONE_CHANGE: Schema = {
     "oneOf": [
-        {"required": ["diff"], "properties": {"diff": {"type": "string"}, "paths": {"maxItems": 0}}},
-        {"required": ["features"], "properties": {"features": {"type": "object"}}},
+        {
+            "required": ["diff"],
+            "properties": {"diff": {"type": "string"}, "features": {"type": "null"}, "paths": {"maxItems": 0}},
+        },
+        {"required": ["features"], "properties": {"features": {"type": "object"}, "diff": {"type": "null"}}},
     ]
 }
 UNIFIED_DIFF = "unified-diff"

@@ -83,6 +83,7 @@ class Collaborations:
         return command.id
 
     async def vote(self, command: SolutionVote) -> UUID:
+        check_text("", command.reason or "", "reason")
         async with self._announced(self.store.locked(command.command_id, command.collaboration_id)) as room:
             if room:
                 solution = await room.solution(command.solution_id)
@@ -155,10 +156,10 @@ class Collaborations:
         return self.bus.seal(CollaborationChanged(id=row["id"], version=row["version"], status=row["status"]))
 
 
-def check_text(title: str, body: str) -> None:
+def check_text(title: str, body: str, field: str = "body") -> None:
     """Members read it at once, so it is not held but refused."""
     if reasons := screen(title, body):
-        refuse(400, "screened", f"this must not reach other agents: it holds {', '.join(reasons)}", "body")
+        refuse(400, "screened", f"this must not reach other agents: it holds {', '.join(reasons)}", field)
 
 
 def lesson(room: Room, solution: asyncpg.Record) -> LearningCreate:

@@ -111,7 +111,7 @@ def similarities(places: Sequence[Embedding]) -> NDArray[np.float32]:
     for row, place in zip(trees, places, strict=True):
         row[[terms[term] for term in place.paths]] = list(place.paths.values())
     fused = (1 - PATH_SHARE) * words + PATH_SHARE * (trees @ trees.T)
-    placeless = np.array([not place.paths for place in places])
+    placeless = np.array([not place.paths for place in places], bool)
     alike: NDArray[np.float32] = np.where(placeless[:, None] | placeless, words, fused)
     return np.minimum(1.0, alike)
 
