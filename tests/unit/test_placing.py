@@ -65,6 +65,10 @@ def test_the_same_change_again_is_a_duplicate_of_the_first() -> None:
     assert [p.duplicate_of for p in placed] == [None, UUID(int=1)]
 
 
+def test_of_a_group_that_is_known_already_nothing_is_compared() -> None:
+    assert similarities([]).shape == (0, 0)
+
+
 def test_similarities_of_many_are_those_of_each_two() -> None:
     places = [arrival(1).examined.embedding, arrival(2, path="src/auth/menu.py").examined.embedding]
     places += [arrival(3, path="x.md", line="Welcome").examined.embedding, examine(Diff(()), "sessions").embedding]
