@@ -1,13 +1,19 @@
 """A change that was answered or announced has moved the generations of what it touched."""
 
+import json
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import pytest
 import redis.asyncio as redis
 
+from shared import outbox
+from shared.contracts.envelope import seal
+from shared.contracts.fixes import FixScored
 from shared.generations import Generations, every, one
 from tests.diffs import fix
 from tests.outages import Frail
-from tests.world import World
+from tests.world import World, eventually
 
 LEARNING = {"agent_id": "claude", "title": "Close what you open", "body": "A connection is closed in a finally."}
 
@@ -72,3 +78,33 @@ async def test_the_generations_have_moved_when_a_change_is_answered(world: World
             headers={"Authorization": f"Bearer {api.keys['owner']}"},
         )
         assert await store.get(every("fixes")) != before
+
+
+async def test_what_a_killed_worker_left_untold_makes_answers_old_when_the_relay_tells_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LEFT_BEHIND_SECONDS", 0)
+    event = FixScored(
+        id=uuid4(), agent_id="claude", repository="acme/shop", status="scored", scored_at=datetime.now(UTC)
+    )
+    left = seal(event, source="scoring", now=event.scored_at)
+    generations = Generations(world.servers.redis_url)
+    keys = (every("fixes"), one("fixes", event.id))
+    before = await generations.of(keys)
+    await world.owner.execute(
+        "insert into scoring.outbox (event_id, subject, headers, payload) values ($1, $2, $3, $4)",
+        left.event_id,
+        left.subject,
+        json.dumps(left.headers),
+        left.payload,
+    )
+    await world.start("scoring")
+
+    async def moved() -> bool:
+        after = await generations.of(keys)
+        assert before is not None
+        assert after is not None
+        return not set(before) & set(after)
+
+    await eventually(moved)
+    await generations.close()
