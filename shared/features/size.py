@@ -9,6 +9,8 @@ _BIAS = -4.273
 _WEIGHTS = {"la": 0.610, "n_files": 0.263, "br_add": 0.261, "indent_add": 0.085}
 # Lines count less and less.
 _LINES_SQUARED = -0.048
+# Claimed features have no upper bound; `exp` overflows at 709.
+_FARTHEST = 700.0
 
 
 def size_risk(change: Mapping[str, float]) -> float:
@@ -19,4 +21,4 @@ def size_risk(change: Mapping[str, float]) -> float:
 
 def expected_failure(change: Mapping[str, float]) -> float:
     """P(failed), by size alone."""
-    return 1 / (1 + exp(-min(size_risk(change), 700.0)))
+    return 1 / (1 + exp(-max(-_FARTHEST, min(size_risk(change), _FARTHEST))))
