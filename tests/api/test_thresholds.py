@@ -37,7 +37,12 @@ async def test_a_repository_has_everybodys_until_it_has_its_own(world: World) ->
 async def test_every_replica_decides_by_new_thresholds(world: World) -> None:
     await world.start("scoring", "scoring", "patterns")
     api = await world.gateway()
-    assert await decision(api) == "review"
+    await put(api, "", auto_merge=1.0, block=0.01)
+
+    async def reviewed() -> bool:
+        return {await decision(api) for _ in range(12)} == {"review"}
+
+    await eventually(reviewed)
     await put(api, "acme/shop", auto_merge=0.5, block=0.01)
 
     async def merged() -> bool:

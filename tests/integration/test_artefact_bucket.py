@@ -5,13 +5,17 @@ import pytest
 from shared import artefacts
 from shared.artefacts import Artefact, ArtefactError, Calibration, encode, fetch, store
 from shared.topology import MODELS_BUCKET
+from shared.trees import Tree, write
 from tests.world import World
 
+STUMP = Tree(
+    feature=[0], threshold=[2.5], decision=[10], left=[-1], right=[-2], leaf_value=[0.5, -0.5], leaf_count=[9, 4]
+)
 ARTEFACT = Artefact(
     kind="confidence",
     feature_set="f1",
     features=["files"],
-    booster="tree\n" * 100_000,  # several chunks
+    booster=write([STUMP] * 2000, ["files"]),  # several chunks
     begins_at="zero",
     calibration=Calibration(method="platt", x=[0.0, 1.0], y=[0.1, 0.9]),
 )
