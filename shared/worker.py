@@ -198,6 +198,8 @@ def run(
     set_up_logs(service, level=settings.log_level, style=settings.log_format)
     set_up_traces(service, settings.otlp_endpoint)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    # With a handler in reach uvicorn would put together a line for each request, for nobody.
+    logging.getLogger("uvicorn.access").propagate = False
     server(config).run()
 
 

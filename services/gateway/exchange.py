@@ -62,6 +62,12 @@ class Exchange:
         await self._send(message)
 
     async def say(self, answer: Answer) -> None:
+        say_whole = self.scope.get("say_whole")
+        if say_whole is not None:
+            headers = answer.headers if self.verdict is None else [*answer.headers, *limit_headers(self.verdict)]
+            if say_whole(self._send, answer.status, headers, answer.body):
+                self.status = answer.status
+                return
         await self.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await self._send({"type": "http.response.body", "body": answer.body})
 

@@ -5,10 +5,11 @@ uvicorn has a limit on none of these; a client that sends its headers a byte a m
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from services.gateway.problems import MEDIA_TYPE, ApiError, details
 
@@ -25,6 +26,9 @@ TICK_SECONDS = 1.0
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 << 10
 MAX_URL_BYTES = 8 << 10
+
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Refused(Exception):  # noqa: N818 - a verdict on the client, not a failure
@@ -81,6 +85,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._problem is not None:
             raise Refused
         super().on_headers_complete()
+        # Of this request, however many more of the connection are waiting by then.
+        self.scope["say_whole"] = partial(self._say_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
         self._stage = "body"
         self._head_bytes, self._body_bytes, self._waited_seconds = 0, 0, 0.0
 
@@ -92,6 +98,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_time()
         self._stage, self._head_bytes = None, 0
         super().on_message_complete()
+
+    def _say_whole(self, cycle: RequestResponseCycle, send: object, status: int, headers: Headers, body: bytes) -> bool:
+        """A finished answer in one write, without a second look at headers that are our own; False where it cannot.
+
+        Nor where `send` is another's, who wants to see the answer or keeps it to itself.
+        """
+        if send != cycle.send or cycle.scope["method"] == "HEAD":
+            return False
+        if cycle.response_started or cycle.disconnected or self.flow.write_paused:
+            return False
+        parts = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        parts += (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._headers_late)

@@ -234,3 +234,14 @@ async def test_the_page_of_the_api_may_run_nothing_and_be_framed_by_nobody(api: 
     assert "frame-ancestors 'none'" in policy
     assert "script-src" not in policy
     assert page.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_requests_sent_at_once_are_answered_one_by_one_in_their_order(api: Api) -> None:
+    raw = await Raw.to(api)
+    raw.begin("GET /v1/fixes")
+    raw.say("GET /v1/fixes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer nonsense\r\n\r\n")
+    raw.begin("GET /v1/learnings/01890000-0000-7000-8000-000000000000")
+    raw.begin("GET /v1/learnings", "Connection: close")
+    found = [await raw.answer() for _ in range(4)]
+    assert found == [(200, ""), (401, "unauthenticated"), (404, "not_found"), (200, "")]
+    assert await raw.closed()
