@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 KEYS = os.environ.get("PRECEDENT_FUZZ_KEYS", "all").split(",")
 PHASES = os.environ.get("PRECEDENT_FUZZ_PHASES", "examples,fuzzing,stateful")
 EXAMPLES = os.environ.get("PRECEDENT_FUZZ_EXAMPLES", "2")
-SECONDS = os.environ.get("PRECEDENT_FUZZ_SECONDS", "20")
+SECONDS = os.environ.get("PRECEDENT_FUZZ_SECONDS", "12")
 SEED = os.environ.get("PRECEDENT_FUZZ_SEED", "1")
 
 

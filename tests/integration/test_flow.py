@@ -158,8 +158,11 @@ async def test_an_outcome_that_comes_before_its_fix_waits_for_it(world: World) -
     await world.start("scoring")
     fix = submitted(submitted_at=NOW - timedelta(days=1))
     await say(world, outcome(fix.id, "reverted"))
-    await quiet(world, "scoring_fixes_outcome_reported_v1")
-    assert await world.owner.fetchval("select state from scoring.fix_outcomes") == "pending"
+
+    async def waits() -> bool:
+        return bool(await world.owner.fetchval("select state from scoring.fix_outcomes") == "pending")
+
+    await eventually(waits)
     assert await said(world, "FIXES", "fixes.outcome_recorded.v1") == []
     await say(world, fix)
     await stored(world, fix.id, status="failed")
