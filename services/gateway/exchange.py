@@ -8,7 +8,7 @@ from services.gateway.buckets import Verdict
 from services.gateway.cache import Resource
 from services.gateway.finishing import Asked, Receive, Scope, Send
 from services.gateway.limit_headers import limit_headers
-from services.gateway.representation import Answer
+from services.gateway.representation import Answer, Headers
 
 
 class Exchange:
@@ -55,21 +55,21 @@ class Exchange:
         """ASGI's `send`, for whoever answers in messages."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            # A route that takes more of the buckets itself leaves the newer word there.
-            verdict = self.scope.get("verdict")
-            if verdict is not None:
-                message["headers"] = [*message["headers"], *limit_headers(verdict)]
+            message["headers"] = self._with_limits(message["headers"])
         await self._send(message)
 
     async def say(self, answer: Answer) -> None:
         say_whole = self.scope.get("say_whole")
-        if say_whole is not None:
-            headers = answer.headers if self.verdict is None else [*answer.headers, *limit_headers(self.verdict)]
-            if say_whole(self._send, answer.status, headers, answer.body):
-                self.status = answer.status
-                return
+        if say_whole and say_whole(self._send, answer.status, self._with_limits(answer.headers), answer.body):
+            self.status = answer.status
+            return
         await self.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await self._send({"type": "http.response.body", "body": answer.body})
+
+    def _with_limits(self, headers: Headers) -> Headers:
+        # A route that takes more of the buckets itself leaves the newer word there.
+        verdict = self.scope.get("verdict")
+        return headers if verdict is None else [*headers, *limit_headers(verdict)]
 
     def read_again(self, body: bytes) -> None:
         """Hands the body that was read already to whoever reads it next."""
