@@ -128,11 +128,15 @@ def _lineage(task: Job, data: Dataset, params: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def _end_with_parent(directory: Path) -> None:
+def _end_with_parent(directory: Path, gone: threading.Event) -> None:
     """The parent holds the other end of standard input and never writes to it."""
     os.read(0, 1)  # not sys.stdin: its lock, held here for ever, aborts the interpreter when it ends
-    shutil.rmtree(directory, ignore_errors=True)
-    os._exit(1)
+    gone.set()
+    # Under another name first: what the fit still writes goes nowhere, and cannot keep the directory from going.
+    try:
+        shutil.rmtree(directory.rename(directory.with_name(f"{directory.name}-left")), ignore_errors=True)
+    finally:
+        os._exit(1)
 
 
 def _say(stage: str) -> None:
@@ -141,8 +145,14 @@ def _say(stage: str) -> None:
 
 
 def main(directory: Path) -> None:
-    threading.Thread(target=_end_with_parent, args=(directory,), daemon=True).start()
-    job.write(directory, job.RESULT, train(directory, _say))
+    gone = threading.Event()
+    watch = threading.Thread(target=_end_with_parent, args=(directory, gone), daemon=True)
+    watch.start()
+    try:
+        job.write(directory, job.RESULT, train(directory, _say))
+    finally:
+        if gone.is_set():  # the fit failed for want of its files; the sweeping must not end with it
+            watch.join()
 
 
 if __name__ == "__main__":
