@@ -40,16 +40,20 @@ DIFF_BYTES = 20_000
 SUBMITTED = 3000
 WARM_UP = 300
 ROUNDS = 5
+FILLED = "patterns.patterns, patterns.pattern_places, patterns.fix_patterns"
 
 FILL = """
 with v as materialized (
   select * from unnest($2::int[], $3::halfvec[], $4::sparsevec[], $5::jsonb[]) as v(n, words, paths, path_terms)
 ), known as (
-  insert into patterns.patterns (id, label, category, centroid, path_terms, paths, support, example_fix_id,
-    first_seen_at, last_seen_at)
-  select gen_random_uuid(), 'pattern ' || i, 'bug-fix', v.words, v.path_terms, v.paths, 3, gen_random_uuid(), now(),
-    now()
-  from generate_series(1, $1::int / $6::int) as i join v on v.n = i % cardinality($2)
+  insert into patterns.patterns (id, label, category, support, example_fix_id, first_seen_at, last_seen_at)
+  select gen_random_uuid(), 'pattern ' || i, 'bug-fix', 3, gen_random_uuid(), now(), now()
+  from generate_series(1, $1::int / $6::int) as i
+  returning id
+), placed as (
+  insert into patterns.pattern_places (pattern_id, words, paths)
+  select k.id, v.words, v.paths from (select id, row_number() over () as i from known) k
+  join v on v.n = k.i % cardinality($2)
 )
 insert into patterns.fix_patterns (fix_id, agent_id, repository, submitted_at, title, category, category_confidence,
   categories, embedding, paths, place, path_terms)
@@ -78,7 +82,7 @@ async def fill(url: str, stored: int) -> None:
         FILL, stored, list(range(PLACES)), [half(p.text) for p in places], [sparse(p.paths) for p in places],
         [p.paths for p in places], FIXES_A_PATTERN, REPOSITORIES, timeout=600,
     )  # fmt: skip
-    await connection.execute("vacuum analyze patterns.patterns, patterns.fix_patterns", timeout=600)
+    await connection.execute(f"vacuum analyze {FILLED}", timeout=600)
     await connection.close()
 
 

@@ -14,8 +14,8 @@ ALIKE = 0.50
 DUPLICATE = 0.98
 # A pattern is something that happened at least this often, the new fix included.
 MINIMUM_SUPPORT = 3
-# Older lone fixes are history, not a pattern in the making.
-RECENT = timedelta(days=90)
+# Older lone fixes are history, not a pattern in the making; nor is an older one repeated, unless it is still open.
+RECENT = timedelta(days=30)
 LABEL_TERMS = 3
 
 

@@ -1,6 +1,5 @@
 """Everything patterns hears and says on the bus."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -88,12 +87,13 @@ class Handlers:
 
     def __post_init__(self) -> None:
         self._submissions = Grouper(self.categorize_group, MAX_GROUP)
+        self._outcomes = Grouper(self.store.settle)
 
     def register(self, delivery: Delivery) -> None:
         bus = self.bus
         for lane in (FixSubmitted, FixImported):
             bus.hear_work(lane.SUBJECT)(delivery.of(lane, self.submitted, self.given_up))
-        bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.learnings.recorded))
+        bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
         for subject, cls, handle in self._commands():
             bus.answer(subject)(answering(cls, handle))
 
@@ -121,14 +121,15 @@ class Handlers:
         arrival = Arrival(fix.id, fix.repository, fix.submitted_at, examined)
         await self._submissions.submit(Heard(event_id_of(message), fix, arrival, trace_headers()))
 
+    async def recorded(self, event: OutcomeRecorded, message: Msg) -> None:
+        if event.accepted:
+            await self._outcomes.submit(event.fix_id)
+            await self.learnings.recorded(event, message)
+
     async def categorize_group(self, heard: Sequence[Heard]) -> Sequence[None]:
-        known, near = await asyncio.gather(
-            self.store.known([h.fix.id for h in heard]), self.store.near([wanted(h.arrival) for h in heard])
-        )
-        new = {h.fix.id: (h, n) for h, n in zip(heard, near, strict=True) if h.fix.id not in known}
+        near = await self.store.near([wanted(h.arrival) for h in heard])
+        new = {h.fix.id: (h, n) for h, n in zip(heard, near, strict=True) if not n.known}
         group = sorted(new.values(), key=lambda pair: (pair[0].arrival.at, pair[0].fix.id))
-        for h, n in group:
-            n.fixes.pop(h.fix.id, None)
         placed, formed = place_group(
             [h.arrival for h, _ in group], [n.patterns for _, n in group], [n.fixes for _, n in group]
         )
@@ -162,6 +163,7 @@ class Handlers:
             languages=examined.languages,
             learning_ids=fix.learning_ids,
             embedding=examined.embedding,
+            settled=fix.outcome is not None,
         )
 
     def _related(self, near: Neighbours, examined: Examination, domains: Sequence[str]) -> tuple[Related, ...]:
@@ -245,7 +247,7 @@ def readable(diff: str | None) -> Diff:
 
 
 def wanted(arrival: Arrival) -> Wanted:
-    return Wanted(arrival.examined.embedding, arrival.at, arrival.repository)
+    return Wanted(arrival.examined.embedding, arrival.at, arrival.repository, arrival.id)
 
 
 def categorized_event(row: Categorized, revision: int = 0) -> FixCategorized:

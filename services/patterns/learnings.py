@@ -46,7 +46,8 @@ class Learnings:
         return command.id
 
     async def recorded(self, event: OutcomeRecorded, message: Msg) -> None:
-        if event.accepted and event.learning_ids:
+        """An accepted outcome."""
+        if event.learning_ids:
             await self.outbox.publish(await self.store.outcome(event, event_id_of(message), self.changed))
 
     def changed(self, row: asyncpg.Record) -> Envelope:

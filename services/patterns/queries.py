@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import starmap
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from services.patterns.clustering import ALIKE, NearPattern
+from services.patterns.clustering import ALIKE, DUPLICATE, RECENT, NearPattern
 from services.patterns.embedding import PATH_SHARE, Embedding
 from services.patterns.placing import Neighbour
 from services.patterns.ranking import Candidate
@@ -20,8 +23,6 @@ NEAREST_PATTERNS = 20
 NEAREST_FIXES = 20
 NEAREST_LEARNINGS = 10
 PATTERNS_SHOWN = 10
-# How far back a fix still counts as recent, for duplicates and for new patterns.
-RECENT_DAYS = 30
 # Of a repository's recent fixes so many of the newest are compared with, and so many that changed the same files.
 NEWEST = 256
 SAME_PLACE = 32
@@ -29,73 +30,93 @@ SAME_PLACE = 32
 # As `embedding.similarity`, for vectors of unit length.
 SIMILARITY = f"""case when {{paths}} is null or w.paths is null then greatest(0, -({{words}} <#> w.words))
       else {1 - PATH_SHARE} * greatest(0, -({{words}} <#> w.words)) - {PATH_SHARE} * ({{paths}} <#> w.paths) end"""
-WANTED = """with w as materialized (
-  select * from unnest($1::int[], $2::halfvec[], $3::sparsevec[], $4::bigint[], $5::timestamptz[], $6::text[])
-    as w(i, words, paths, place, at, repository)
-)"""
-# Candidates by each channel's index, then ranked by both.
+# Each of the next three is asked of one `w`. Candidates by each channel's index, then ranked by both.
 PATTERNS = f"""
-  select p.*, least(1, {SIMILARITY.format(words="p.centroid", paths="p.paths")}) as similarity
+  select c.pattern_id as id, least(1, {SIMILARITY.format(words="c.words", paths="c.paths")}) as similarity
   from (
-    (select c.id from patterns.patterns c order by c.centroid <=> w.words limit {NEAREST_PATTERNS})
+    (select p.* from patterns.pattern_places p order by p.words <=> w.words limit {NEAREST_PATTERNS})
     union
-    (select c.id from patterns.patterns c where w.paths is not null
-     order by c.paths <#> w.paths limit {NEAREST_PATTERNS})
-  ) c join patterns.patterns p using (id)
-  order by similarity desc limit {NEAREST_PATTERNS}
+    (select p.* from patterns.pattern_places p where w.paths is not null
+     order by p.paths <#> w.paths limit {NEAREST_PATTERNS})
+  ) c order by similarity desc
 """
-PATTERNS_NEAR = f"{WANTED} select w.i, n.id, n.similarity from w cross join lateral ({PATTERNS}) n"
-PATTERN = "select category, centroid as words from patterns.patterns where id = $1"
-PATTERNS_BESIDE = f"""
-with w as materialized (select id, centroid as words, paths from patterns.patterns where id = $1)
-select n.id as pattern_id, n.label, n.category, n.support, n.similarity
-from w cross join lateral ({PATTERNS}) n where n.id <> w.id and n.similarity > 0 order by n.similarity desc limit $2
-"""
-FIXES_NEAR = f"""{WANTED}
-select w.i, n.fix_id, least(1, n.similarity) as similarity, n.submitted_at, n.pattern_id,
-  case when n.lone then n.embedding end as embedding, case when n.lone then n.path_terms end as path_terms
-from w cross join lateral (
-  select s.*, s.pattern_id is null and s.similarity >= {ALIKE} as lone from (
-    select r.*, {SIMILARITY.format(words="r.embedding", paths="r.paths")} as similarity from (
-      (select f.* from patterns.fix_patterns f
-       where f.repository = w.repository and f.submitted_at between w.at - make_interval(days => $7) and w.at
-       order by f.submitted_at desc limit $8)
+# What can be a duplicate, or may begin a pattern. The age is looked at behind the limit: a range with two ends would
+# have the planner sort all that lies between them.
+EARLIER = """
+      (select f.fix_id, f.submitted_at, f.settled, f.pattern_id, f.embedding, f.paths, f.path_terms
+       from patterns.fix_patterns f
+       where f.repository = w.repository and f.submitted_at <= w.at {place}
+       order by f.submitted_at desc limit {limit})"""
+FIXES = f"""
+  select s.* from (
+    select r.*, least(1, {SIMILARITY.format(words="r.embedding", paths="r.paths")}) as similarity from (
+      {EARLIER.format(place="", limit=NEWEST)}
       union all
-      (select f.* from patterns.fix_patterns f
-       where f.repository = w.repository and f.submitted_at between w.at - make_interval(days => $7) and w.at
-         and f.place = w.place
-       order by f.submitted_at desc limit $9)
-    ) r where r.embedding is not null
-  ) s order by s.similarity desc limit $10
-) n
+      {EARLIER.format(place="and f.place = w.place", limit=SAME_PLACE)}
+    ) r where r.embedding is not null and (not r.settled or r.submitted_at >= w.at - interval '{RECENT.days} days')
+  ) s where s.similarity >= case when s.pattern_id is null then {ALIKE} else {DUPLICATE} end
+  order by s.similarity desc limit {NEAREST_FIXES}
 """
-# A superseded learning stands for the one that took its place.
-LEARNINGS_NEAR = """
-with w as materialized (select i, words from unnest($1::int[], $2::halfvec[]) as w(i, words))
-select distinct on (w.i, n.learning_id) w.i, n.*
-from w cross join lateral (
-  select t.id as learning_id, t.title, 1 - (l.embedding <=> w.words) as similarity, t.category, t.agent_domains,
+# A superseded learning stands for the one that took its place, which may then come more than once.
+LEARNINGS = f"""
+  select t.id, t.title, 1 - (l.embedding <=> w.words) as similarity, t.category, t.agent_domains,
     t.uses, t.successes, t.created_at
   from (
-    select a.* from patterns.agent_learnings a where a.status <> 'held' order by a.embedding <=> w.words limit $3
+    select a.* from patterns.agent_learnings a where a.status <> 'held'
+    order by a.embedding <=> w.words limit {NEAREST_LEARNINGS}
   ) l
   join patterns.agent_learnings t on t.id = coalesce(l.superseded_by, l.id) and t.status = 'active'
-) n
-order by w.i, n.learning_id, n.similarity desc
+"""
+LEARNING_ROW = "n.id, n.title, n.similarity, n.category, n.agent_domains, n.uses, n.successes, n.created_at"
+# A fix that was given up may be sent again: it counts as unknown.
+NEAR = f"""
+with w as materialized (
+  select * from unnest(
+    $1::int[], $2::uuid[], $3::halfvec[], $4::sparsevec[], $5::bigint[], $6::timestamptz[], $7::text[]
+  ) as w(i, fix_id, words, paths, place, at, repository)
+)
+select w.i,
+  exists (select from patterns.fix_patterns k where k.fix_id = w.fix_id and k.status_reason is null) as known,
+  array(select row(n.id, n.similarity) from ({PATTERNS} limit 1) n) as patterns,
+  array(
+    select row(n.fix_id, n.similarity, n.submitted_at, n.pattern_id,
+      case when n.pattern_id is null then n.embedding end, case when n.pattern_id is null then n.path_terms end)
+    from ({FIXES}) n where n.fix_id is distinct from w.fix_id) as fixes,
+  array(select row({LEARNING_ROW}) from ({LEARNINGS}) n) as learnings
+from w
+"""
+BESIDE = f"""
+with w as materialized (
+  select p.id, p.category, n.words, n.paths from patterns.patterns p
+  join patterns.pattern_places n on n.pattern_id = p.id where p.id = $1
+)
+select w.category,
+  array(
+    select row(p.id, p.label, p.category, p.support, n.similarity)
+    from ({PATTERNS}) n join patterns.patterns p using (id)
+    where p.id <> w.id and n.similarity > 0 order by n.similarity desc limit {PATTERNS_SHOWN}) as patterns,
+  array(select row({LEARNING_ROW}) from ({LEARNINGS}) n) as learnings
+from w
 """
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Whose neighbours are asked for; without a repository no fixes are near."""
+    """Whose neighbours are asked for; without a repository no fixes are near, and a change without an id is unknown."""
 
     embedding: Embedding
     at: datetime
     repository: str | None
+    fix_id: UUID | None = None
 
 
 class Neighbours(msgspec.Struct, frozen=True):
-    """Known patterns, recent fixes of the repository and active learnings near one change, nearest first."""
+    """The nearest known pattern, earlier fixes of the repository and active learnings near one change.
 
+    Of the fixes those that are all but the same, and those alike that are in no pattern yet.
+    `known`: this fix itself has been categorized already.
+    """
+
+    known: bool
     patterns: list[NearPattern]
     fixes: dict[UUID, Neighbour]
     learnings: list[Candidate]
@@ -110,40 +131,41 @@ class Beside(msgspec.Struct, frozen=True):
 
 
 async def near(connection: Connection, wanted: Sequence[Wanted]) -> list[Neighbours]:
-    """The neighbours of each, by three statements, however many are wanted."""
-    numbers = list(range(len(wanted)))
-    words = [half(w.embedding.text) for w in wanted]
-    columns = (
-        numbers, words, [sparse(w.embedding.paths) for w in wanted], [w.embedding.place for w in wanted],
-        [w.at for w in wanted], [w.repository for w in wanted],
+    """The neighbours of each, by one statement, however many are wanted."""
+    rows = await connection.fetch(
+        NEAR, list(range(len(wanted))), [w.fix_id for w in wanted], [half(w.embedding.text) for w in wanted],
+        [sparse(w.embedding.paths) for w in wanted], [w.embedding.place for w in wanted], [w.at for w in wanted],
+        [w.repository for w in wanted],
     )  # fmt: skip
-    found = [Neighbours([], {}, []) for _ in wanted]
-    for row in await connection.fetch(PATTERNS_NEAR, *columns):
-        found[row["i"]].patterns.append(NearPattern(row["id"], row["similarity"]))
-    for row in await connection.fetch(FIXES_NEAR, *columns, RECENT_DAYS, NEWEST, SAME_PLACE, NEAREST_FIXES):
-        found[row["i"]].fixes[row["fix_id"]] = neighbour_of(row)
-    for row in await connection.fetch(LEARNINGS_NEAR, numbers, words, NEAREST_LEARNINGS):
-        found[row["i"]].learnings.append(candidate_of(row))
-    return found
+    return [neighbours_of(row) for row in sorted(rows, key=itemgetter("i"))]
 
 
 async def beside(connection: Connection, pattern_id: UUID) -> Beside | None:
-    here = await connection.fetchrow(PATTERN, pattern_id)
+    here = await connection.fetchrow(BESIDE, pattern_id)
     if here is None:
         return None
-    patterns = await connection.fetch(PATTERNS_BESIDE, pattern_id, PATTERNS_SHOWN)
-    learnings = await connection.fetch(LEARNINGS_NEAR, [0], [half(here["words"])], NEAREST_LEARNINGS)
-    shown = tuple(RelatedPattern(**dict(row)) for row in patterns)
-    return Beside(here["category"], shown, [candidate_of(row) for row in learnings])
+    shown = [dict(zip(RelatedPattern.__struct_fields__, row, strict=True)) for row in here["patterns"]]
+    return Beside(
+        here["category"], tuple(RelatedPattern(**each) for each in shown), list(map(candidate_of, here["learnings"]))
+    )
 
 
-def neighbour_of(row: asyncpg.Record) -> Neighbour:
-    words, paths = row["embedding"], row["path_terms"]
-    embedding = None if words is None else Embedding(text=words, paths=paths)
-    return Neighbour(row["fix_id"], row["similarity"], row["submitted_at"], row["pattern_id"], embedding)
+def neighbours_of(row: asyncpg.Record) -> Neighbours:
+    fixes = map(neighbour_of, row["fixes"])
+    return Neighbours(
+        known=row["known"],
+        patterns=list(starmap(NearPattern, row["patterns"])),
+        fixes={fix.id: fix for fix in fixes},
+        learnings=list(map(candidate_of, row["learnings"])),
+    )
 
 
-def candidate_of(row: asyncpg.Record) -> Candidate:
-    fields = dict(row)
-    del fields["i"]
-    return Candidate(**fields | {"agent_domains": tuple(fields["agent_domains"])})
+def neighbour_of(row: Sequence[Any]) -> Neighbour:
+    fix_id, similarity, at, pattern_id, words, paths = row
+    place = None if words is None else Embedding(text=words, paths=paths)
+    return Neighbour(fix_id, similarity, at, pattern_id, place)
+
+
+def candidate_of(row: Sequence[Any]) -> Candidate:
+    learning_id, title, similarity, category, domains, uses, successes, created_at = row
+    return Candidate(learning_id, title, similarity, category, tuple(domains), uses, successes, created_at)

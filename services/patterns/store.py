@@ -21,8 +21,6 @@ from shared.outbox import columns, put, take
 SCHEMA = "patterns"
 Announce = Callable[[asyncpg.Record], Envelope]
 
-# A fix that was given up may be sent again: it counts as unknown.
-KNOWN = "select fix_id from patterns.fix_patterns where fix_id = any($1::uuid[]) and status_reason is null"
 # One statement, so one round trip and one transaction: inbox, fixes, what their patterns gained, and outbox.
 RECORD = """
 with fresh as (
@@ -33,16 +31,16 @@ with fresh as (
     event_id uuid, fix_id uuid, agent_id text, repository text, submitted_at timestamptz, title text, category text,
     category_confidence float8, categories jsonb, security_rank float8, pattern_id uuid, duplicate_of uuid,
     is_new boolean, novelty float8, related jsonb, languages jsonb, learning_ids uuid[], path_terms jsonb,
-    place bigint, status_reason text)
+    place bigint, status_reason text, settled boolean)
 ), kept as (
   insert into patterns.fix_patterns as f (
     fix_id, agent_id, repository, submitted_at, title, category, category_confidence, categories, security_rank,
     pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, path_terms, place, status_reason,
-    embedding, paths)
+    settled, embedding, paths)
   select
     fix_id, agent_id, repository, submitted_at, title, category, category_confidence, categories, security_rank,
     pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, path_terms, place, status_reason,
-    v.embedding, v.paths
+    settled, v.embedding, v.paths
   from given join unnest($3::uuid[], $4::halfvec[], $5::sparsevec[]) as v(fix_id, embedding, paths) using (fix_id)
   where $6 or event_id in (select event_id from fresh) order by fix_id
   on conflict (fix_id) do update set
@@ -67,11 +65,19 @@ set support = p.support + g.fixes, last_seen_at = greatest(p.last_seen_at, g.las
 from gained g join locked l on l.id = g.pattern_id where p.id = g.pattern_id
 """
 PATTERN = """
-insert into patterns.patterns (id, label, category, centroid, path_terms, paths, support, example_fix_id,
-  first_seen_at, last_seen_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing
+with p as (
+  insert into patterns.patterns (id, label, category, support, example_fix_id, first_seen_at, last_seen_at)
+  values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing
+)
+insert into patterns.pattern_places (pattern_id, words, paths) values ($1, $8, $9) on conflict do nothing
 """
 ADOPT = "update patterns.fix_patterns set pattern_id = $2 where fix_id = any($1::uuid[]) and pattern_id is null"
+SETTLE = """
+update patterns.fix_patterns f set settled = true
+from (
+  select fix_id from patterns.fix_patterns where fix_id = any($1::uuid[]) and not settled order by fix_id for update
+) l where f.fix_id = l.fix_id
+"""
 CORRECT = """
 update patterns.fix_patterns set corrected_category = $2, corrected_by = $3, revision = revision + 1
 where fix_id = $1
@@ -101,6 +107,8 @@ class Categorized(msgspec.Struct, frozen=True, kw_only=True):
     learning_ids: tuple[UUID, ...] = ()
     embedding: Embedding = NOWHERE
     status_reason: str | None = None
+    # Somebody has told what became of it; until then it is open.
+    settled: bool = False
 
     def row(self) -> dict[str, object]:
         """As `RECORD` reads it; the vectors go apart."""
@@ -125,9 +133,6 @@ class Store:
         async with self._pool.acquire() as connection:
             return await beside(connection, pattern_id)
 
-    async def known(self, ids: Sequence[UUID]) -> set[UUID]:
-        return {row["fix_id"] for row in await self._pool.fetch(KNOWN, ids)}
-
     async def record(
         self, event_ids: Sequence[UUID], fixes: Sequence[Categorized], patterns: Sequence[Formed],
         envelopes: Sequence[Envelope],
@@ -140,6 +145,11 @@ class Store:
             for pattern in sorted(patterns, key=lambda p: p.id):
                 await _add_pattern(connection, pattern, {f.fix_id for f in fixes})
             await _record(connection, event_ids, fixes, envelopes)
+
+    async def settle(self, fix_ids: Sequence[UUID]) -> list[None]:
+        """They are open no longer. One that is not known yet is passed over."""
+        await self._pool.execute(SETTLE, fix_ids)
+        return [None] * len(fix_ids)
 
     async def give_up(self, fix: Categorized, envelopes: Sequence[Envelope]) -> None:
         """Says on the fix why it has no category. Not in the inbox: the message may be sent again."""
@@ -173,8 +183,7 @@ async def _add_pattern(connection: Connection, pattern: Formed, arriving: Set[UU
     """Its support is what it is before the `arriving` fixes join it, but for the one that completes it."""
     stored = [member for member in pattern.members if member not in arriving]
     await connection.execute(
-        PATTERN, pattern.id, pattern.label, pattern.category, half(pattern.place.text), pattern.place.paths,
-        sparse(pattern.place.paths), len(stored) + 1, pattern.example_fix_id, pattern.first_seen_at,
-        pattern.last_seen_at,
+        PATTERN, pattern.id, pattern.label, pattern.category, len(stored) + 1, pattern.example_fix_id,
+        pattern.first_seen_at, pattern.last_seen_at, half(pattern.place.text), sparse(pattern.place.paths),
     )  # fmt: skip
     await connection.execute(ADOPT, sorted(stored), pattern.id)
