@@ -8,7 +8,7 @@ stay what they were. Ids share generations by bucket, so that their number is bo
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
 import redis.asyncio as redis
@@ -33,7 +33,7 @@ from shared.contracts.knowledge import CollaborationChanged, LearningChanged, Pa
 from shared.contracts.models import ModelPromoted
 
 FIXES, LEARNINGS, COLLABORATIONS = "fixes", "learnings", "collaborations"
-PATTERNS, PREDICTIONS = "patterns", "predictions"
+PATTERNS, PREDICTIONS, STATS = "patterns", "predictions", "stats"
 
 # What an event speaks of, by its subject; `ce-subject` is the entity.
 SPOKEN_OF = {
@@ -104,12 +104,16 @@ class Generations:
             socket_connect_timeout=TIMEOUT_SECONDS,
         )
         self._redis = redis.Redis(connection_pool=pool)
+        # Hear what moves, whether Redis is there or not.
+        self.listeners: list[Callable[[Collection[str]], None]] = []
         # Bounded: there are no more than the buckets.
         self._owed: set[str] = set()
 
     async def moved(self, keys: Iterable[str]) -> None:
         """Never raises. With Redis away they are owed, and nobody waits for each of them: `settle` tries again."""
         wanted = set(keys)
+        for listen in self.listeners:
+            listen(wanted)
         if self._owed:
             self._owed |= wanted
         elif wanted:

@@ -42,6 +42,7 @@ TAGS = {
     "collaborations": "Agents work a case out together, and vote.",
     "events": "What happens, as it happens.",
     "models": "The registry, training and promotion.",
+    "stats": "How agents fared, and what they worked out together.",
     "operations": "For whoever runs the deployment.",
     "health": "Probes, metrics and descriptions: no key, no limit.",
 }
@@ -110,6 +111,9 @@ OPERATIONS: dict[str, Operation] = {
     "retrain": Operation(tag="models", problems=PUBLISHED, headers=("Location",)),
     "promote": Operation(tag="models", problems=PUBLISHED),
     "get_training_run": Operation(tag="models", problems=("not_yet_visible",)),
+    "get_agent_stats": Operation(tag="stats"),
+    "get_collaboration_stats": Operation(tag="stats"),
+    "get_overview": Operation(tag="stats"),
     "events": Operation(tag="events", answers={200: (Text("text/event-stream; charset=utf-8"),)},
         problems=("bus_unavailable", "too_many_streams")),
     "read_batch": Operation(tag="operations"),

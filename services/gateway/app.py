@@ -33,6 +33,7 @@ from services.gateway.routes import (
     operations,
     outcomes,
     patterns,
+    stats,
     thresholds,
 )
 from services.gateway.runtime import Runtime
@@ -76,6 +77,9 @@ ROUTES: list[HTTPRouteHandler] = [
     models.retrain,
     models.promote,
     models.get_training_run,
+    stats.get_agent_stats,
+    stats.get_collaboration_stats,
+    stats.get_overview,
     batch.read_batch,
     events.events,
     flags.list_flags,

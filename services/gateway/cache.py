@@ -18,7 +18,7 @@ import zstandard
 
 from services.gateway.redis_client import AWAY, redis_client
 from services.gateway.representation import Representation
-from shared.generations import COLLABORATIONS, FIXES, LEARNINGS, PATTERNS, every, one
+from shared.generations import COLLABORATIONS, FIXES, LEARNINGS, PATTERNS, STATS, every, one
 
 MAX_BYTES = 64 << 20
 # Larger bodies and longer queries are answered, not kept.
@@ -44,6 +44,7 @@ class Namespace(msgspec.Struct, frozen=True):
 LEARNING = Namespace("learnings", 3600, unasked=True)
 AUTO_FIX = Namespace("auto-fixes", 1800, unasked=False)
 COLLABORATION = Namespace("collaborations", 900, unasked=True)
+STATISTICS = Namespace("stats", 900, unasked=True)
 PREDICTION = Namespace("predictions", 3600, unasked=False)
 
 # Collections by path: namespace, and what moves the list and each of its items.
@@ -73,6 +74,8 @@ def resource_of(path: str, query: bytes) -> Resource | None:
         namespace, what = COLLECTIONS[path]
         return Resource(namespace, f"{namespace.name}:list:{suffix}", (every(what),))
     parent, _, name = path.rpartition("/")
+    if parent == "/v1/stats":
+        return Resource(STATISTICS, f"{STATISTICS.name}:{name}:{suffix}", (every(STATS),))
     if parent not in COLLECTIONS or not IDENTIFIER.fullmatch(name):
         return None
     namespace, what = COLLECTIONS[parent]

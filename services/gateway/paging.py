@@ -14,6 +14,7 @@ from services.gateway.reads import Keyset, Listing
 from services.gateway.views import Page
 
 T = TypeVar("T")
+K = TypeVar("K", bound=msgspec.Struct)
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -25,17 +26,17 @@ Cursor = Annotated[
 FieldNames = Annotated[str | None, QueryParameter(max_length=500, description="Comma-separated; `id` is always there.")]
 
 
-def encode_cursor(after: Keyset) -> str:
+def encode_cursor(after: msgspec.Struct) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(after)).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str | None) -> Keyset | None:
+def decode_cursor(cursor: str | None, kind: type[K] = Keyset) -> K | None:  # type: ignore[assignment]
     """Raises `ApiError` 400 for anything that was not handed out as a cursor."""
     if cursor is None:
         return None
     try:
         padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Keyset)
+        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=kind)
     except (ValueError, msgspec.MsgspecError):
         raise invalid("cursor", "not a cursor of this list; start again without one") from None
 
@@ -54,11 +55,15 @@ def chosen(items: Sequence[Any], names: str | None, cls: type) -> list[Any]:
 
 def continued(request: Request[Any, Any, Any], items: list[Any], cursor: str | None) -> Response[Page[Any]]:
     """The items, and where the next page is."""
-    headers = {}
-    if cursor is not None:
-        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-        headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
-    return Response(Page(items=items, next_cursor=cursor), headers=headers)
+    return Response(Page(items=items, next_cursor=cursor), headers=next_page(request, cursor))
+
+
+def next_page(request: Request[Any, Any, Any], cursor: str | None) -> dict[str, str]:
+    """The header that leads there; none on the last page."""
+    if cursor is None:
+        return {}
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return {"Link": f'<{request.url.path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'}
 
 
 def page(request: Request[Any, Any, Any], listing: Listing[T], names: str | None, cls: type[T]) -> Response[Page[Any]]:

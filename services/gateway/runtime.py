@@ -30,6 +30,7 @@ from services.gateway.readers import Readers
 from services.gateway.route_names import RouteNames
 from services.gateway.settings import GatewaySettings
 from services.gateway.shedding import Shedding
+from services.gateway.stats_queries import StatsQueries
 from services.gateway.waiters import Waiters
 from shared.bus import Bus
 from shared.contracts.commands import CONFIDENCE, Reply
@@ -70,6 +71,7 @@ class Runtime:
         self.queries = Queries(self.database)
         self.knowledge = KnowledgeQueries(self.database)
         self.model_reads = ModelQueries(self.database)
+        self.stats = StatsQueries(self.database)
         self.keys = Keys(self.queries.principal)
         self.markers = Markers(settings.redis_url)
         self.claims = Claims(settings.redis_url)

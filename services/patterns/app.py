@@ -12,8 +12,9 @@ from services.patterns.vectors import speak_vectors
 from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
-from shared.generations import Generations
+from shared.generations import COLLABORATIONS, Generations, every
 from shared.outbox import Outbox
+from shared.refreshing import Refreshed
 from shared.settings import Settings
 from shared.telemetry import BusMetrics, new_registry
 from shared.worker import Worker
@@ -25,11 +26,13 @@ def create_app(settings: Settings) -> Worker:
     registry = new_registry()
     bus_metrics = BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE, speak_vectors)
-    outbox = Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
+    generations = Generations(settings.redis_url)
+    outbox = Outbox(bus, database, SCHEMA, generations)
     metrics = PatternsMetrics(registry)
     learnings = Learnings(LearningStore(database), outbox, bus)
     collaborations = Collaborations(CollaborationStore(database), learnings, outbox, bus, metrics)
     handlers = Handlers(Store(database), learnings, collaborations, outbox, bus, metrics)
+    stats = Refreshed(database, generations, registry, SCHEMA, "collaboration_stats", [every(COLLABORATIONS)])
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery)
 
@@ -46,6 +49,6 @@ def create_app(settings: Settings) -> Worker:
         registry=registry,
         metrics=bus_metrics,
         start=load,
-        background=(outbox.relay, collaborations.expire, collaborations.measure),
+        background=(outbox.relay, collaborations.expire, collaborations.measure, stats.run),
         stop=outbox.stop,
     )

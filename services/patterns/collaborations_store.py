@@ -62,8 +62,9 @@ select * from patterns.agent_collaborations where status = 'open' and deadline <
 order by deadline limit 1 for update skip locked
 """
 ENDED = """
-select count(*) filter (where status = 'resolved')::int as resolved, count(*)::int as ended
-from patterns.agent_collaborations where status <> 'open'
+select coalesce(sum(count) filter (where status = 'resolved'), 0)::int as resolved,
+  coalesce(sum(count), 0)::int as ended
+from patterns.collaboration_stats where status <> 'open'
 """
 
 

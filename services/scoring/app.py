@@ -20,8 +20,9 @@ from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.flags import Flags
-from shared.generations import PREDICTIONS, Generations, every
+from shared.generations import FIXES, PREDICTIONS, Generations, every
 from shared.outbox import Outbox
+from shared.refreshing import Refreshed
 from shared.settings import Settings
 from shared.telemetry import BusMetrics, new_registry
 from shared.worker import Worker
@@ -50,6 +51,7 @@ def create_app(settings: Settings) -> Worker:
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery, commands)
     imports = handlers.imports(delivery, database)
+    agent_stats = Refreshed(database, generations, registry, SCHEMA, "agent_stats", [every(FIXES)])
 
     async def serve_champion() -> None:
         """The present state: a promotion may have been announced while this replica was not listening."""
@@ -90,6 +92,7 @@ def create_app(settings: Settings) -> Worker:
             partial(repeat, REFRESH_SECONDS, refresh),
             partial(repeat, WATCH_SECONDS, watch.look),
             imports.run,
+            agent_stats.run,
             flags.follow,
         ),
         stop=outbox.stop,

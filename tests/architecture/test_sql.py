@@ -25,6 +25,7 @@ WHERE_SQL_STANDS = {
     "shared/outbox.py": "inbox and outbox, the same in every worker's schema",
     "shared/migrate.py": "the ledger of migrations, and the passwords of the roles",
     "shared/database.py": "the ping",
+    "shared/refreshing.py": "the turn and the ledger of a materialized view",
     "shared/lane.py": "the turn, which is an advisory lock",
     "cli/keys.py": "the one writer of the schema `control`",
     "deploy/local/postgres.py": "makes the database before there is a schema",
