@@ -23,7 +23,9 @@ from benchmarks.load import diff as one_change
 from benchmarks.local_platform import Platform, platform
 from services.patterns.domain import examine
 from services.patterns.embedding import Embedding
+from services.patterns.model import Model
 from services.patterns.vectors import half, sparse, speak_vectors
+from shared.categories.artefact import shipped
 from shared.contracts.envelope import Envelope, seal
 from shared.contracts.fixes import FixSubmitted
 from shared.database import speak_json
@@ -31,6 +33,7 @@ from shared.diffs import MAX_BYTES, parse
 from shared.features.change import change_features
 from shared.ids import new_id
 
+MODEL = Model(None, *shipped())
 STORED = 100_000
 REPOSITORIES = 50
 PLACES = 2000  # different words and paths among the stored
@@ -74,7 +77,7 @@ def large(random_: random.Random, size: int) -> str:
 
 async def fill(url: str, stored: int) -> None:
     random_ = random.Random(1)
-    places: list[Embedding] = [examine(parse(large(random_, 500)), None).embedding for _ in range(PLACES)]
+    places: list[Embedding] = [examine(parse(large(random_, 500)), None, MODEL).embedding for _ in range(PLACES)]
     connection = await asyncpg.connect(url)
     await speak_json(connection)
     await speak_vectors(connection)

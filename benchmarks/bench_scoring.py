@@ -33,7 +33,7 @@ from services.scoring.answers import Answers
 from services.scoring.commands import Commands
 from services.scoring.handlers import utc_now
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model import Model, Slot
+from services.scoring.model import Model, load
 from services.scoring.store import Store
 from shared.bus import Bus
 from shared.contracts.envelope import seal
@@ -44,6 +44,7 @@ from shared.features.change import change_features
 from shared.features.formula import formula
 from shared.predictor import Predictor
 from shared.settings import Settings
+from shared.slot import Slot
 
 ROUNDS = 3
 SIZES = (100, 200, 400)
@@ -128,7 +129,7 @@ async def in_the_worker(found: dict[str, Any]) -> None:
         return None
 
     model = Model("confidence-1", "", Predictor(artefact(TREES)))
-    slot = Slot(lambda _: asyncio.Future(), lambda: None, initial=model)
+    slot: Slot[Model | None] = Slot("confidence", lambda _: asyncio.Future(), load, lambda: None, model)
     commands = Commands(store, Answers(slot, lambda: True, nothing, metrics), Bus(settings, "bench"), utc_now)
     await commands.load_thresholds()
     plain = {"agent_id": "claude", "repository": "acme/shop"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.patterns.categories import CATEGORIES, SECURITY
+from shared.categories.model import CATEGORIES, SECURITY
 
 # Share of each category's decisions, the least sure ones, that is answered as uncertain.
 UNCERTAIN = 0.05

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import related_changes
 from benchmarks.category_quality import auc, decided_elsewhere
 from benchmarks.fit_categories import OFFSETS, Rows, both_cross_fitted, folds, plain_cross_fitted, read
-from services.patterns.categories import CATEGORIES, SECURITY
+from shared.categories.model import CATEGORIES, SECURITY
 
 DRAWS = 1000
 N = len(CATEGORIES)

@@ -1,4 +1,6 @@
-"""Fits and measures the category model: `python -m benchmarks.fit_categories train.jsonl.gz categories.npz`.
+"""Fits and measures the category model:
+
+`python -m benchmarks.fit_categories train.jsonl.gz shared/categories/shipped.json` leaves the model that ships.
 
 Each line of the data is a commit: `repo`, `diff` (hunks, perhaps cut off), `input.files` and `input.test_files`
 ([path, status, added, deleted]), `label.category`, `label.subject`. All that is printed is measured on repositories
@@ -22,10 +24,11 @@ from benchmarks.category_quality import best_offsets, least_sure, report, securi
 from benchmarks.commit_diffs import read_diff
 from benchmarks.fit_forest import channels_of, commonest, grown, table
 from benchmarks.fit_forest import numbers as numbers_of
-from services.patterns import categories
-from services.patterns.categories import BUCKETS, CATEGORIES, SECURITY, Spoken, spoken
-from services.patterns.shape import shape
-from services.patterns.tokens import Words, read_words
+from shared.categories.artefact import decode, encode
+from shared.categories.forest import Forest
+from shared.categories.model import BUCKETS, CATEGORIES, SECURITY, Model, Spoken, Table, hashed, spoken
+from shared.categories.shape import shape
+from shared.categories.tokens import Words, read_words
 
 BINS = 8
 FOLDS = 5
@@ -52,7 +55,6 @@ class Rows(NamedTuple):
     shapes: np.ndarray
     labels: np.ndarray
     repositories: np.ndarray
-    names: list[str]
 
 
 class Fit(NamedTuple):
@@ -64,27 +66,26 @@ class Fit(NamedTuple):
 
 def main(data: Path, out: Path) -> None:
     rows = read(data)
-    numbers: dict[str, np.ndarray] = {}
+    tables: dict[str, Table] = {}
     for kind in PENALTY:
         left_out = both_cross_fitted(rows, kind)
         offsets = OFFSETS[kind] if kind in OFFSETS else best_offsets(left_out, rows.labels)
-        floors = least_sure(left_out, offsets)
         report(kind, rows.labels, folds(rows.repositories), left_out, OFFSETS.get(kind))
         fit = fitted(rows, kind, np.arange(len(rows.labels)))
-        numbers |= {f"{kind}_{name}": getattr(fit, name) for name in ("words", "bins", "bias")}
-        numbers |= {f"{kind}_offsets": offsets, f"{kind}_floors": floors, f"{kind}_share": np.array(SHARE)}
-        if kind in WITH_TREES:
-            numbers |= {f"{kind}_forest_{name}": value for name, value in whole_forest(rows, kind).items()}
-        numbers[f"{kind}_security"] = np.percentile(security_log_odds(left_out), np.arange(101))
-    numbers |= {"edges": fit.edges, "names": np.array(rows.names)}
-    np.savez_compressed(out, **{name: compact(name, value) for name, value in numbers.items()})
-    print(f"{out}: {out.stat().st_size / 1024:.0f} KiB")
-
-
-def compact(name: str, numbers: np.ndarray) -> np.ndarray:
-    if name == "names" or "_forest_" in name:
-        return numbers
-    return numbers.astype(np.float16 if name.endswith("_words") else np.float32)
+        tables[kind] = Table(
+            words=fit.words,
+            bins=fit.bins,
+            bias=fit.bias,
+            offsets=offsets,
+            floors=least_sure(left_out, offsets),
+            security=np.percentile(security_log_odds(left_out), np.arange(101)),
+            share=np.array(SHARE),
+            forest=Forest(**whole_forest(rows, kind)) if kind in WITH_TREES else None,
+        )
+    sha256, written = encode(Model(edges=fit.edges, **tables))
+    decode(written, sha256=sha256)
+    out.write_bytes(written)
+    print(f"{out}: {len(written) / 1024:.0f} KiB, sha256 {sha256}")
 
 
 def read(data: Path) -> Rows:
@@ -104,7 +105,7 @@ def read(data: Path) -> Rows:
         labels.append(CATEGORIES.index(commit["label"]["category"]))
         repositories.append(commit["repo"])
     stacked, bags = ({k: sparse.vstack(found).tocsr() for k, found in each.items()} for each in (words, plain))
-    return Rows(stacked, bags, said, np.array(shapes, np.float32), np.array(labels), np.array(repositories), list(seen))
+    return Rows(stacked, bags, said, np.array(shapes, np.float32), np.array(labels), np.array(repositories))
 
 
 def commits(data: Path) -> Iterator[dict[str, Any]]:
@@ -113,7 +114,7 @@ def commits(data: Path) -> Iterator[dict[str, Any]]:
 
 
 def row(said: dict[str, Spoken]) -> sparse.csr_matrix:
-    buckets, weights = categories.hashed(said)
+    buckets, weights = hashed(said)
     return sparse.csr_matrix((weights, (np.zeros_like(buckets), buckets)), shape=(1, BUCKETS))
 
 

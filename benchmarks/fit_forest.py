@@ -6,7 +6,7 @@ import lightgbm
 import numpy as np
 from scipy import sparse
 
-from services.patterns.categories import CATEGORIES, Spoken
+from shared.categories.model import CATEGORIES, Spoken
 
 # How many of the commonest words of a channel are looked at.
 COMMONEST = {"gained": 700, "lost": 700, "kept": 200, "paths": 500, "title": 400, "phrase": 200}

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import itertools
 from bisect import bisect_right
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 from nats.js import JetStreamContext
@@ -21,6 +21,16 @@ MAX_BYTES = 16 << 20
 # The client waits for ever for a part that the store has lost. 20 MB come in 1.3 s.
 FETCH_SECONDS = 30.0
 UNREADABLE = (BadObjectMetaError, DigestMismatchError, LinkIsABucketError)
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+M = TypeVar("M", covariant=True)
+
+
+class Read(Protocol[M]):
+    """Checks and decodes; raises `ArtefactError`."""
+
+    def __call__(self, data: bytes, *, sha256: str) -> M: ...
 
 
 class ArtefactError(ValueError):
@@ -60,27 +70,36 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     calibration: Calibration
 
 
-def encode(artefact: Artefact) -> tuple[str, bytes]:
+def encode(artefact: msgspec.Struct) -> tuple[str, bytes]:
     """(sha256, bytes)."""
     data = msgspec.json.encode(artefact)
-    return hashlib.sha256(data).hexdigest(), data
+    return sha256_of(data), data
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def decode(data: bytes, *, sha256: str) -> Artefact:
     """Raises `ArtefactError`."""
+    artefact = checked(data, Artefact, sha256=sha256)
+    _check(artefact.calibration)
+    return msgspec.structs.replace(artefact, booster=_written_anew(artefact))
+
+
+def checked(data: bytes, cls: type[S], *, sha256: str) -> S:
+    """The document under that name. Raises `ArtefactError`; what its numbers say is for others to check."""
     if len(data) > MAX_BYTES:
         raise ArtefactError(f"{len(data)} bytes: an artefact has at most {MAX_BYTES}")
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if sha256_of(data) != sha256:
         raise ArtefactError(f"sha256 differs from the registry's {sha256}")
     try:
-        artefact = msgspec.json.decode(data, type=Artefact)
+        return msgspec.json.decode(data, type=cls)
     except msgspec.MsgspecError as error:
         raise ArtefactError(f"not an artefact: {error}") from error
-    _check(artefact.calibration)
-    return msgspec.structs.replace(artefact, booster=_checked(artefact))
 
 
-def _checked(artefact: Artefact) -> str:
+def _written_anew(artefact: Artefact) -> str:
     """The booster as this program writes it, so that LightGBM never reads what somebody else wrote."""
     try:
         return trees.write(trees.read(artefact.booster, artefact.features), artefact.features)
@@ -104,7 +123,12 @@ async def store(js: JetStreamContext, sha256: str, data: bytes) -> None:
 
 
 async def fetch(js: JetStreamContext, sha256: str) -> Artefact:
-    """Raises `ArtefactError` when the artefact is missing or not what its name says."""
+    """A confidence model. Raises `ArtefactError`."""
+    return await fetch_as(decode, js, sha256)
+
+
+async def fetch_as(read: Read[M], js: JetStreamContext, sha256: str) -> M:
+    """What `read` makes of the bytes. Raises `ArtefactError` when they are missing or not what their name says."""
     bucket = await js.object_store(MODELS_BUCKET)
     try:
         async with asyncio.timeout(FETCH_SECONDS) as limit:
@@ -121,4 +145,4 @@ async def fetch(js: JetStreamContext, sha256: str) -> Artefact:
             raise
         raise ArtefactError(f"artefact {sha256} is not whole: its parts did not come") from None
     # Checking takes a tenth of a second: long, for whoever waits for an answer meanwhile.
-    return await asyncio.to_thread(decode, found.data or b"", sha256=sha256)
+    return await asyncio.to_thread(read, found.data or b"", sha256=sha256)

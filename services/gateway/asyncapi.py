@@ -39,7 +39,7 @@ SENT: dict[str, tuple[str, ...]] = {
 HEARD: dict[str, tuple[str, ...]] = {
     "fixes.scored.v1": ("gateway",),
     "fixes.categorized.v1": ("gateway",),
-    "models.promoted.v1": ("gateway", "scoring"),
+    "models.promoted.v1": ("gateway", "patterns", "scoring"),
 }
 
 

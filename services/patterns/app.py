@@ -1,25 +1,33 @@
 """Wires the patterns worker. Nothing connects before the application starts."""
 
-from services.patterns.categories import shipped
+from functools import partial
+
 from services.patterns.collaborations import Collaborations
 from services.patterns.collaborations_store import CollaborationStore
 from services.patterns.handlers import Handlers
 from services.patterns.learnings import Learnings
 from services.patterns.learnings_store import LearningStore
 from services.patterns.metrics import PatternsMetrics
+from services.patterns.model import Model, load
 from services.patterns.store import SCHEMA, Store
 from services.patterns.vectors import speak_vectors
+from shared.artefacts import fetch_as
 from shared.bus import Bus
+from shared.categories.artefact import decode, shipped
+from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.generations import COLLABORATIONS, Generations, every
 from shared.outbox import Outbox
 from shared.refreshing import Refreshed
+from shared.repeat import repeat
 from shared.settings import Settings
+from shared.slot import Slot
 from shared.telemetry import BusMetrics, new_registry
 from shared.worker import Worker
 
 SERVICE = "patterns"
+REFRESH_SECONDS = 10.0
 
 
 def create_app(settings: Settings) -> Worker:
@@ -31,15 +39,21 @@ def create_app(settings: Settings) -> Worker:
     metrics = PatternsMetrics(registry)
     learnings = Learnings(LearningStore(database), outbox, bus)
     collaborations = Collaborations(CollaborationStore(database), learnings, outbox, bus, metrics)
-    handlers = Handlers(Store(database), learnings, collaborations, outbox, bus, metrics)
     stats = Refreshed(database, generations, registry, SCHEMA, "collaboration_stats", [every(COLLABORATIONS)])
+    store = Store(database)
+    begun = Model(None, *shipped())
+    slot = Slot("category", lambda sha256: fetch_as(decode, bus.js, sha256), load, metrics.model_faults.inc, begun)
+    handlers = Handlers(store, slot, learnings, collaborations, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery)
 
-    async def load() -> None:
-        """The shipped category numbers are read once, before the first message."""
-        shipped()
+    async def serve_champion() -> None:
+        """The present state: a promotion may have been announced while this replica was not listening."""
+        row = await store.champion()
+        if row is not None:
+            await slot.serve(ModelPromoted(**dict(row)))
 
+    bus.on_reconnect.append(serve_champion)
     return Worker(
         service=SERVICE,
         settings=settings,
@@ -48,7 +62,13 @@ def create_app(settings: Settings) -> Worker:
         delivery=delivery,
         registry=registry,
         metrics=bus_metrics,
-        start=load,
-        background=(outbox.relay, collaborations.expire, collaborations.measure, stats.run),
+        start=serve_champion,
+        background=(
+            outbox.relay,
+            collaborations.expire,
+            collaborations.measure,
+            stats.run,
+            partial(repeat, REFRESH_SECONDS, serve_champion, bus, database),
+        ),
         stop=outbox.stop,
     )

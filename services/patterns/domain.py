@@ -4,9 +4,10 @@ from collections import Counter
 
 import msgspec
 
-from services.patterns.categories import Categorization, categorize_words
 from services.patterns.embedding import Embedding, place_of
-from services.patterns.tokens import read_words
+from services.patterns.model import Model
+from shared.categories.model import Categorization
+from shared.categories.tokens import read_words
 from shared.diffs import Diff
 from shared.files import language
 
@@ -15,14 +16,16 @@ class Examination(msgspec.Struct, frozen=True):
     """`languages`: changed files by language; files of no language are not counted."""
 
     categorization: Categorization
+    model_version: str | None
     embedding: Embedding
     languages: dict[str, int]
 
 
-def examine(diff: Diff, title: str | None) -> Examination:
+def examine(diff: Diff, title: str | None, model: Model) -> Examination:
     words = read_words(diff, title)
     return Examination(
-        categorization=categorize_words(diff, words),
+        categorization=model(diff, words),
+        model_version=model.version,
         embedding=place_of(diff, words),
         languages=languages(diff),
     )

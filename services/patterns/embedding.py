@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from services.patterns.tokens import Words, count_words, read_words, title_words
+from shared.categories.tokens import Words, count_words, read_words, title_words
 from shared.diffs import Diff
 
 DIMENSIONS = 256

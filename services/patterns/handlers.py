@@ -16,6 +16,7 @@ from services.patterns.commands import answering
 from services.patterns.domain import Examination, examine
 from services.patterns.learnings import Learnings
 from services.patterns.metrics import PatternsMetrics
+from services.patterns.model import Model
 from services.patterns.placing import Arrival, Formed, Placing, place, place_group
 from services.patterns.queries import Neighbours, Wanted
 from services.patterns.ranking import rank_related
@@ -52,12 +53,14 @@ from shared.contracts.commands import (
 from shared.contracts.envelope import Envelope, unseal
 from shared.contracts.fixes import FixCategorized, FixImported, FixSubmitted, OutcomeRecorded, Related
 from shared.contracts.knowledge import PatternDetected
+from shared.contracts.models import ModelPromoted
 from shared.database import storable
 from shared.delivery import Delivery, event_id_of
 from shared.diffs import Diff, DiffError, parse
 from shared.errors import PermanentError, refuse
 from shared.grouping import Grouper
 from shared.outbox import Outbox
+from shared.slot import Slot
 from shared.telemetry import trace_headers
 
 # Fewer than scoring's: each fix asks the indexes for its neighbours.
@@ -78,6 +81,7 @@ class Heard(msgspec.Struct, frozen=True):
 @dataclass
 class Handlers:
     store: Store
+    slot: Slot[Model]
     learnings: Learnings
     collaborations: Collaborations
     outbox: Outbox
@@ -94,6 +98,7 @@ class Handlers:
         for lane in (FixSubmitted, FixImported):
             bus.hear_work(lane.SUBJECT)(delivery.of(lane, self.submitted, self.given_up))
         bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
+        bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)
         for subject, cls, handle in self._commands():
             bus.answer(subject)(answering(cls, handle))
 
@@ -115,9 +120,12 @@ class Handlers:
             (COLLABORATION_VOTE, SolutionVote, collaborations.vote),
         )
 
+    async def promoted(self, message: Msg) -> None:
+        await self.slot.serve(unseal(ModelPromoted, message.data))
+
     async def submitted(self, fix: FixSubmitted, message: Msg) -> None:
         with self.metrics.analysis.time():
-            examined = examine(readable(fix.diff), fix.title)
+            examined = examine(readable(fix.diff), fix.title, self.slot.current)
         arrival = Arrival(fix.id, fix.repository, fix.submitted_at, examined)
         await self._submissions.submit(Heard(event_id_of(message), fix, arrival, trace_headers()))
 
@@ -155,6 +163,7 @@ class Handlers:
             category_confidence=found.category_confidence,
             categories=found.probabilities,
             security_rank=found.security_rank,
+            model_version=examined.model_version,
             pattern_id=placing.pattern_id,
             duplicate_of=placing.duplicate_of,
             is_new=placing.assignment.is_new,
@@ -198,7 +207,7 @@ class Handlers:
 
     async def analyze(self, request: ToAnalyze) -> Analysis:
         started = time.perf_counter()
-        examined = examine(readable(request.diff), request.title)
+        examined = examine(readable(request.diff), request.title, self.slot.current)
         now = self.now()
         [near] = await self.store.near([Wanted(examined.embedding, now, request.repository)])
         arrival = Arrival(UUID(int=0), request.repository or "", now, examined)
@@ -217,6 +226,7 @@ class Handlers:
             duplicate_of=placing.duplicate_of,
             related=self._related(near, examined, ()),
             languages=examined.languages,
+            model_version=examined.model_version,
         )
 
     async def correct(self, command: Correction) -> UUID:
@@ -260,6 +270,7 @@ def categorized_event(row: Categorized, revision: int = 0) -> FixCategorized:
         pattern_id=row.pattern_id,
         duplicate_of=row.duplicate_of,
         is_new=row.is_new,
+        model_version=row.model_version,
         revision=revision,
     )
 

@@ -16,6 +16,7 @@ class PatternsMetrics:
         self.analysis = Histogram(
             "pattern_analysis_duration_seconds", "Diff to analysis, one.", registry=registry, buckets=SECONDS
         )
+        self.model_faults = Counter("ml_model_faults", "Promoted models that could not be served.", registry=registry)
         self.collaborations = Counter(
             "agent_collaborations", "Collaborations that came to a status.", ("type", "status"), registry=registry
         )

@@ -27,6 +27,11 @@ PATTERNS_SHOWN = 10
 NEWEST = 256
 SAME_PLACE = 32
 
+CHAMPION = """
+select p.id as promotion_id, m.version, m.kind, m.sha256, p.previous
+from trainer.models m join trainer.model_promotions p on p.version = m.version
+where m.kind = 'category' and m.status = 'champion' order by p.id desc limit 1
+"""
 # As `embedding.similarity`, for vectors of unit length.
 SIMILARITY = f"""case when {{paths}} is null or w.paths is null then greatest(0, -({{words}} <#> w.words))
       else {1 - PATH_SHARE} * greatest(0, -({{words}} <#> w.words)) - {PATH_SHARE} * ({{paths}} <#> w.paths) end"""

@@ -9,7 +9,7 @@ import msgspec
 
 from services.patterns.embedding import NOWHERE, Embedding
 from services.patterns.placing import Formed
-from services.patterns.queries import Beside, Neighbours, Wanted, beside, near
+from services.patterns.queries import CHAMPION, Beside, Neighbours, Wanted, beside, near
 from services.patterns.vectors import half, sparse
 from shared.contracts.commands import Correction
 from shared.contracts.envelope import Envelope
@@ -29,24 +29,25 @@ with fresh as (
 ), given as (
   select * from jsonb_to_recordset($2::jsonb) as g(
     event_id uuid, fix_id uuid, agent_id text, repository text, submitted_at timestamptz, title text, category text,
-    category_confidence float8, categories jsonb, security_rank float8, pattern_id uuid, duplicate_of uuid,
-    is_new boolean, novelty float8, related jsonb, languages jsonb, learning_ids uuid[], path_terms jsonb,
-    place bigint, status_reason text, settled boolean)
+    category_confidence float8, categories jsonb, security_rank float8, model_version text, pattern_id uuid,
+    duplicate_of uuid, is_new boolean, novelty float8, related jsonb, languages jsonb, learning_ids uuid[],
+    path_terms jsonb, place bigint, status_reason text, settled boolean)
 ), kept as (
   insert into patterns.fix_patterns as f (
     fix_id, agent_id, repository, submitted_at, title, category, category_confidence, categories, security_rank,
-    pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, path_terms, place, status_reason,
-    settled, embedding, paths)
+    model_version, pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, path_terms, place,
+    status_reason, settled, embedding, paths)
   select
     fix_id, agent_id, repository, submitted_at, title, category, category_confidence, categories, security_rank,
-    pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, path_terms, place, status_reason,
-    settled, v.embedding, v.paths
+    model_version, pattern_id, duplicate_of, is_new, novelty, related, languages, learning_ids, path_terms, place,
+    status_reason, settled, v.embedding, v.paths
   from given join unnest($3::uuid[], $4::halfvec[], $5::sparsevec[]) as v(fix_id, embedding, paths) using (fix_id)
   where $6 or event_id in (select event_id from fresh) order by fix_id
   on conflict (fix_id) do update set
     category = excluded.category, category_confidence = excluded.category_confidence, categories = excluded.categories,
-    security_rank = excluded.security_rank, pattern_id = excluded.pattern_id, duplicate_of = excluded.duplicate_of,
-    is_new = excluded.is_new, novelty = excluded.novelty, related = excluded.related, languages = excluded.languages,
+    security_rank = excluded.security_rank, model_version = excluded.model_version,
+    pattern_id = excluded.pattern_id, duplicate_of = excluded.duplicate_of, is_new = excluded.is_new,
+    novelty = excluded.novelty, related = excluded.related, languages = excluded.languages,
     embedding = excluded.embedding, paths = excluded.paths, place = excluded.place, path_terms = excluded.path_terms,
     status_reason = excluded.status_reason
   where f.status_reason is not null
@@ -98,6 +99,7 @@ class Categorized(msgspec.Struct, frozen=True, kw_only=True):
     category_confidence: float | None = None
     categories: Mapping[str, float] = {}
     security_rank: float | None = None
+    model_version: str | None = None
     pattern_id: UUID | None = None
     duplicate_of: UUID | None = None
     is_new: bool = False
@@ -132,6 +134,10 @@ class Store:
     async def beside(self, pattern_id: UUID) -> Beside | None:
         async with self._pool.acquire() as connection:
             return await beside(connection, pattern_id)
+
+    async def champion(self) -> asyncpg.Record | None:
+        """The fields of a `ModelPromoted`."""
+        return await self._pool.fetchrow(CHAMPION)
 
     async def record(
         self, event_ids: Sequence[UUID], fixes: Sequence[Categorized], patterns: Sequence[Formed],

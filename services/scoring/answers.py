@@ -8,10 +8,11 @@ import msgspec
 
 from services.scoring.domain import LOW_EVIDENCE, Change, Thresholds, decide, evidence_of, vector_of
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model import Model, Prediction, Slot, explain, predict
+from services.scoring.model import Model, Prediction, explain, predict
 from shared.contracts.commands import Confidence, ExplainedConfidence
 from shared.contracts.models import ModelPromoted
 from shared.features.history import History
+from shared.slot import Slot
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -30,7 +31,7 @@ class Answers:
 
     def __init__(
         self,
-        slot: Slot,
+        slot: Slot[Model | None],
         scoring_on: Callable[[], bool],
         renewed: Callable[[], Awaitable[None]],
         metrics: ScoringMetrics,

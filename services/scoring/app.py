@@ -1,15 +1,12 @@
 """Wires the scoring worker. Nothing connects before the application starts."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from services.scoring.answers import Answers
 from services.scoring.commands import Commands
 from services.scoring.handlers import Handlers, utc_now
 from services.scoring.metrics import ScoringMetrics
-from services.scoring.model import Slot
+from services.scoring.model import Model, load
 from services.scoring.outcomes_store import SCHEMA, OutcomesStore
 from services.scoring.queries import Queries
 from services.scoring.store import Store
@@ -23,15 +20,15 @@ from shared.flags import Flags
 from shared.generations import FIXES, PREDICTIONS, Generations, every
 from shared.outbox import Outbox
 from shared.refreshing import Refreshed
+from shared.repeat import repeat
 from shared.settings import Settings
+from shared.slot import Slot
 from shared.telemetry import BusMetrics, new_registry
 from shared.worker import Worker
 
 SERVICE = "scoring"
 REFRESH_SECONDS = 10.0
 WATCH_SECONDS = 60.0
-
-log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> Worker:
@@ -41,7 +38,9 @@ def create_app(settings: Settings) -> Worker:
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
     generations = Generations(settings.redis_url)
     store, queries, outbox = Store(database), Queries(database), Outbox(bus, database, SCHEMA, generations)
-    slot = Slot(lambda sha256: fetch(bus.js, sha256), metrics.model_faults.inc)
+    slot: Slot[Model | None] = Slot(
+        "confidence", lambda sha256: fetch(bus.js, sha256), load, metrics.model_faults.inc, None
+    )
     flags = Flags(bus)
     renewed = partial(generations.moved, [every(PREDICTIONS)])
     answers = Answers(slot, partial(flags.on, "model_scoring"), renewed, metrics)
@@ -59,23 +58,14 @@ def create_app(settings: Settings) -> Worker:
         if row is not None:
             await answers.serve(ModelPromoted(**dict(row)))
 
-    async def load() -> None:
+    async def begin() -> None:
         await commands.load_thresholds()
         await serve_champion()
 
     async def refresh() -> None:
-        await load()
+        await begin()
         await answers.follow_flag()
         await handlers.settle_waiting()
-
-    async def repeat(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await do()
-            except Exception:
-                if bus.connected and await database.alive():
-                    log.exception("what is done every %.0f s failed; it is tried again", seconds)
 
     bus.on_reconnect.append(serve_champion)
     return Worker(
@@ -86,11 +76,11 @@ def create_app(settings: Settings) -> Worker:
         delivery=delivery,
         registry=registry,
         metrics=bus_metrics,
-        start=load,
+        start=begin,
         background=(
             outbox.relay,
-            partial(repeat, REFRESH_SECONDS, refresh),
-            partial(repeat, WATCH_SECONDS, watch.look),
+            partial(repeat, REFRESH_SECONDS, refresh, bus, database),
+            partial(repeat, WATCH_SECONDS, watch.look, bus, database),
             imports.run,
             agent_stats.run,
             flags.follow,

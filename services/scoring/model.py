@@ -1,25 +1,18 @@
-"""The model slot: one reference that every answer reads, replaced whole while answers go on."""
+"""What answers: a trained model under its name, or the formula."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan, nan
 
 import msgspec
 
-from shared.artefacts import Artefact, ArtefactError
+from shared.artefacts import Artefact
 from shared.contracts.commands import Contribution
 from shared.contracts.fixes import Source
-from shared.contracts.models import ModelPromoted
 from shared.features.formula import effects, formula
 from shared.features.vector import FEATURES
 from shared.predictor import Predictor
 
 TOP = 12
-
-log = logging.getLogger(__name__)
-
-Fetch = Callable[[str], Awaitable[Artefact]]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,44 +65,7 @@ def explain(model: Model | None, vectors: Sequence[Sequence[float]]) -> list[Exp
     return [explanation(v, *known) for v, known in zip(vectors, model.predictor.explain(vectors), strict=True)]
 
 
-class Slot:
-    """Holds the model that answers, and the one before it."""
-
-    def __init__(self, fetch: Fetch, failed: Callable[[], None], initial: Model | None = None) -> None:
-        self._fetch = fetch
-        self._failed = failed
-        self._promotion_id = 0
-        self._lock = asyncio.Lock()
-        self.current = initial
-        self.previous: Model | None = None
-
-    async def serve(self, promoted: ModelPromoted) -> bool:
-        """Loads and warms the promoted model, then switches. On any fault the old one keeps answering."""
-        async with self._lock:
-            if promoted.kind != "confidence" or promoted.promotion_id <= self._promotion_id:
-                return False
-            try:
-                model = await self._model(promoted)
-            except ArtefactError as error:
-                log.error("model %s is not served: %s", promoted.version, error)
-                self._failed()
-                return False
-            # The one assignment that readers see; a group under way keeps the reference it took.
-            self.current, self.previous = model, self.current
-            self._promotion_id = promoted.promotion_id
-            log.info("model %s answers from now on", promoted.version)
-            return True
-
-    async def _model(self, promoted: ModelPromoted) -> Model:
-        """A rollback needs no store: the model before this one is still here."""
-        name = (promoted.version, promoted.sha256)
-        if self.previous is not None and (self.previous.version, self.previous.sha256) == name:
-            return self.previous
-        artefact = await self._fetch(promoted.sha256)
-        return await asyncio.to_thread(_load, *name, artefact)
-
-
-def _load(version: str, sha256: str, artefact: Artefact) -> Model:
+def load(version: str, sha256: str, artefact: Artefact) -> Model:
     """Warm: what is slow the first time is done before anybody waits for it."""
     model = Model(version, sha256, Predictor(artefact))
     nothing = [nan] * len(FEATURES)

@@ -119,6 +119,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_of: UUID | None
     related: tuple[Related, ...]
     languages: dict[str, int]
+    # Null while the file that ships answers, and the registry has no champion of that kind.
+    model_version: str | None = None
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):

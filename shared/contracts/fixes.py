@@ -119,6 +119,8 @@ class FixCategorized(Event, frozen=True, kw_only=True):
     duplicate_of: UUID | None = None
     is_new: bool = False
     corrected: bool = False
+    # The category model that spoke; null for a correction, and for the file that ships while none is registered.
+    model_version: str | None = None
     # Which statement about the fix this is: -1 that there is none, 0 the prediction, then one for each correction.
     revision: int = 0
 

@@ -31,7 +31,11 @@ NAMES = {cls.__name__: subject for subject, cls in EVENTS.items()}
 
 
 # Made where the present state is read, and not published.
-READ_BACK = {("scoring", "models.promoted.v1"), ("scoring", "fixes.submitted.v1")}
+READ_BACK = {
+    ("patterns", "models.promoted.v1"),
+    ("scoring", "models.promoted.v1"),
+    ("scoring", "fixes.submitted.v1"),
+}
 
 
 def made(service: str) -> set[str]:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from services.patterns.domain import examine
 from shared.diffs import DiffError, parse
 from shared.features.change import change_features
+from tests.categories import shipped_categories
 
 SECONDS = 300.0
 # Of CPU, for one text of a few KB. What is quadratic or worse passes it; what waits for others does not count.
@@ -83,7 +84,7 @@ def check(text: str) -> None:
         assert diff.files
         assert all(change.path for change in diff.files)
         assert np.isfinite(list(change_features(diff).values())).all()
-        found = examine(diff, text[:80])
+        found = examine(diff, text[:80], shipped_categories())
         assert np.isfinite(found.embedding.text).all()
         assert abs(sum(found.categorization.probabilities.values()) - 1) < 1e-6
     took = time.process_time() - started

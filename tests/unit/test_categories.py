@@ -6,10 +6,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from services.patterns import categories
-from services.patterns.categories import CATEGORIES, categorize, decide, load, shipped
-from services.patterns.tokens import count_words, read_words, title_words
+from shared.artefacts import ArtefactError, encode, sha256_of
+from shared.categories import artefact
+from shared.categories.artefact import SHIPPED, Numbers, Stored, decode, shipped
+from shared.categories.model import CATEGORIES, SHAPE, Categorization, decide
+from shared.categories.tokens import count_words, read_words, title_words
 from shared.diffs import Diff, FileChange
+from tests.categories import shipped_categories
+
+
+def categorize(diff: Diff, title: str | None = None) -> Categorization:
+    return shipped_categories()(diff, read_words(diff, title))
 
 
 def change(path="src/app.ts", added=(), deleted=(), status="M"):
@@ -81,7 +88,8 @@ def test_a_change_of_guards_ranks_above_a_change_of_words_for_security():
 def test_a_conventional_prefix_is_no_evidence():
     files = Diff(CASES[0].files)
 
-    assert categorize(files, "perf(core)!: keep the session") == categorize(files, "keep the session")
+    for prefix in ("perf(core)!", "bug-fix", "fix"):
+        assert categorize(files, f"{prefix}: keep the session") == categorize(files, "keep the session")
 
 
 def test_a_change_without_files_is_uncertain():
@@ -89,7 +97,7 @@ def test_a_change_without_files_is_uncertain():
 
 
 def test_a_probability_below_its_floor_is_uncertain_and_keeps_its_probabilities():
-    table = msgspec.structs.replace(shipped().without_title, offsets=np.zeros(4), floors=np.full(4, 0.6))
+    table = msgspec.structs.replace(shipped()[1].without_title, offsets=np.zeros(4), floors=np.full(4, 0.6))
 
     unsure, sure = decide(np.array([0.5, 0.3, 0.1, 0.1]), table), decide(np.array([0.7, 0.1, 0.1, 0.1]), table)
 
@@ -99,10 +107,13 @@ def test_a_probability_below_its_floor_is_uncertain_and_keeps_its_probabilities(
 
 def test_the_answer_is_the_same_in_another_process():
     script = (
-        "from services.patterns.categories import categorize\n"
+        "from shared.categories.artefact import shipped\n"
+        "from shared.categories.model import categorize\n"
+        "from shared.categories.tokens import read_words\n"
         "from shared.diffs import Diff, FileChange\n"
         "d = Diff((FileChange('a/b.py', None, 'M', ('x = useMemo(cache)',), ('y = 1',), 1, False),))\n"
-        "print(sorted(categorize(d, 'speed up').probabilities.items()))"
+        "words = read_words(d, 'speed up')\n"
+        "print(sorted(categorize(shipped()[1], d, words).probabilities.items()))"
     )
     seeds = ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2"})
     first, second = (
@@ -113,14 +124,62 @@ def test_the_answer_is_the_same_in_another_process():
     assert first == second != ""
 
 
-def test_numbers_fitted_on_another_shape_are_refused(tmp_path):
-    with np.load(categories._NUMBERS) as numbers:
-        held = dict(numbers)
-    held["names"] = held["names"][:-1]
-    np.savez(tmp_path / "other.npz", **held)
+def stored() -> Stored:
+    return msgspec.json.decode(SHIPPED.read_bytes(), type=Stored)
 
-    with pytest.raises(ValueError, match="fitted on another shape"):
-        load(tmp_path / "other.npz")
+
+def with_table(**numbers: Numbers | None) -> Stored:
+    """What ships, with other numbers in the table without a title; None takes them away."""
+    whole = stored()
+    table = {name: each for name, each in (whole.tables["without_title"] | numbers).items() if each is not None}
+    return msgspec.structs.replace(whole, tables=whole.tables | {"without_title": table})
+
+
+def of(values, kind=np.float32) -> Numbers:
+    return Numbers.of(np.array(values, kind))
+
+
+def test_a_model_that_is_written_and_read_is_the_same():
+    sha256, model = shipped()
+
+    assert artefact.encode(model) == (sha256, SHIPPED.read_bytes())
+
+
+BROKEN = {
+    "another feature set": lambda: msgspec.structs.replace(stored(), feature_set="words-0"),
+    "no tables": lambda: msgspec.structs.replace(stored(), tables={}),
+    "a bias too few": lambda: with_table(bias=of([0, 0, 0])),
+    "nothing said of floors": lambda: with_table(floors=None),
+    "a number nobody asked for": lambda: with_table(more=of([1])),
+    "NaN": lambda: with_table(bias=of([0, 0, np.nan, 0])),
+    "a weight beyond all fits": lambda: with_table(offsets=of([0, 0, 1e9, 0])),
+    "percentiles that fall": lambda: with_table(security=of(np.arange(101)[::-1])),
+    "all said by the trees": lambda: with_table(share=of(1.0)),
+    "a tree without leaves": lambda: with_table(forest_left=of([0], np.int32)),
+    "no trees at all": lambda: with_table(forest_roots=of([], np.int32)),
+    "more bytes than the shape has": lambda: with_table(bias=Numbers("f4", (4,), b"0" * 20)),
+    "a shape below nothing": lambda: with_table(bias=Numbers("f4", (-2, -2), b"0" * 16)),
+    "edges that fall": lambda: msgspec.structs.replace(
+        stored(), edges=of(-np.cumsum(np.ones((len(SHAPE), 7)), axis=1))
+    ),
+    "edges of another shape": lambda: msgspec.structs.replace(stored(), edges=of([[0.0]])),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_numbers_that_could_not_answer_are_refused_before_they_are_used(broken):
+    sha256, data = encode(broken())
+
+    with pytest.raises(ArtefactError):
+        decode(data, sha256=sha256)
+
+
+def test_bytes_that_are_no_model_are_refused():
+    for data in (b"", b"{}", b"[" * 100_000, SHIPPED.read_bytes()[:-1]):
+        with pytest.raises(ArtefactError):
+            decode(data, sha256=sha256_of(data))
+    with pytest.raises(ArtefactError, match="sha256"):
+        decode(SHIPPED.read_bytes(), sha256="0" * 64)
 
 
 def test_an_identifier_counts_as_its_parts_and_as_a_whole():

@@ -4,6 +4,9 @@ import pytest
 from services.patterns.domain import examine
 from services.patterns.embedding import Embedding, embed, embed_text, embed_words, path_terms, similarity
 from shared.diffs import Diff, FileChange
+from tests.categories import shipped_categories
+
+CATEGORIES = shipped_categories()
 
 
 def diff(*changes):
@@ -74,7 +77,7 @@ def test_path_terms_of_a_sweeping_change_are_limited_to_the_heaviest():
 
 
 def test_an_examination_tells_category_place_and_languages():
-    found = examine(diff(("a/b.py", ["x = 1"]), ("a/c.py", ["y = 2"]), ("LICENSE", ["text"])), None)
+    found = examine(diff(("a/b.py", ["x = 1"]), ("a/c.py", ["y = 2"]), ("LICENSE", ["text"])), None, CATEGORIES)
 
     assert found.languages == {"python": 2}
     assert found.embedding.paths

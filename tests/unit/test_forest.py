@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.fit_forest import grown, numbers
-from services.patterns.forest import Forest
+from shared.categories.forest import Forest
 
 SHAPE = 3
 COLUMNS = np.array([7, 500, 4_000_000_000], np.uint32)

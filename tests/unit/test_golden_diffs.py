@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.patterns.domain import examine
 from shared.diffs import parse
+from tests.categories import shipped_categories
 from tests.golden_diffs import GOLDEN, Golden
 
 NAMES = [golden.name for golden in GOLDEN]
@@ -33,12 +34,12 @@ def test_a_golden_diff_gives_its_files(golden: Golden) -> None:
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=NAMES)
 def test_a_golden_diff_names_its_languages(golden: Golden) -> None:
-    assert examine(parse(golden.diff), golden.title).languages == golden.languages
+    assert examine(parse(golden.diff), golden.title, shipped_categories()).languages == golden.languages
 
 
 @pytest.mark.parametrize("golden", CATEGORIZED, ids=[golden.name for golden in CATEGORIZED])
 def test_a_golden_diff_with_its_title_is_of_its_kind(golden: Golden) -> None:
-    assert examine(parse(golden.diff), golden.title).categorization.category == golden.category
+    assert examine(parse(golden.diff), golden.title, shipped_categories()).categorization.category == golden.category
 
 
 def made(old: list[str], new: list[str], number: int = 0) -> str:

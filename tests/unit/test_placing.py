@@ -12,6 +12,9 @@ from services.patterns.embedding import similarities, similarity
 from services.patterns.placing import Arrival, Neighbour, place_group
 from services.patterns.vectors import PATH_BUCKETS, from_half, half, sparse
 from shared.diffs import Diff, FileChange
+from tests.categories import shipped_categories
+
+CATEGORIES = shipped_categories()
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SESSION = "src/auth/session.py"
@@ -21,7 +24,12 @@ def arrival(
     number: int, path: str = SESSION, repository: str = "acme/shop", line: str = "return user.token"
 ) -> Arrival:
     change = FileChange(path, None, "M", (line, f"attempt({number})"), (), 1, False)
-    return Arrival(UUID(int=number), repository, NOW + timedelta(minutes=number), examine(Diff((change,)), None))
+    return Arrival(
+        UUID(int=number),
+        repository,
+        NOW + timedelta(minutes=number),
+        examine(Diff((change,)), None, CATEGORIES),
+    )
 
 
 def alone(*arrivals: Arrival) -> tuple[list[UUID | None], list[tuple[UUID, ...]]]:
@@ -71,7 +79,10 @@ def test_of_a_group_that_is_known_already_nothing_is_compared() -> None:
 
 def test_similarities_of_many_are_those_of_each_two() -> None:
     places = [arrival(1).examined.embedding, arrival(2, path="src/auth/menu.py").examined.embedding]
-    places += [arrival(3, path="x.md", line="Welcome").examined.embedding, examine(Diff(()), "sessions").embedding]
+    places += [
+        arrival(3, path="x.md", line="Welcome").examined.embedding,
+        examine(Diff(()), "sessions", CATEGORIES).embedding,
+    ]
     found = similarities(places)
     for i, one in enumerate(places):
         for j, other in enumerate(places):

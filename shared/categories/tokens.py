@@ -21,7 +21,7 @@ _WORD = re.compile(
 )
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _TITLE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
-_PREFIX = re.compile(r"^\s*\w+\s*(\([^)]*\))?!?:\s*")
+_PREFIX = re.compile(r"^\s*[\w-]+\s*(\([^)]*\))?!?:\s*")
 _PULL_REQUEST = re.compile(r"\(#\d+\)")
 
 

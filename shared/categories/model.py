@@ -1,23 +1,23 @@
 """What kind of change a diff is: a logistic model over all words and the binned shape, and trees over the commonest.
 
-The numbers stand in `categories.npz`, made by `benchmarks/fit_categories.py`; docs/category-model.md says how good
-they are. There are two tables: one for changes that come with a title, one for changes that do not.
+There are two tables: one for changes that come with a title, one for changes that do not. docs/category-model.md says
+how good the numbers are that ship; `shared/categories/artefact.py` reads and writes them.
 """
 
+import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import repeat
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from services.patterns.forest import Forest
-from services.patterns.shape import shape
-from services.patterns.tokens import Words, read_words
+from shared.categories.forest import Forest
+from shared.categories.shape import shape
+from shared.categories.tokens import Words, read_words
 from shared.contracts.fixes import Category
 from shared.diffs import Diff
 
@@ -26,8 +26,15 @@ SECURITY = CATEGORIES.index("security")
 BUCKETS = 1 << 15
 # How far each channel of words speaks: it is scaled to this length, whatever the size of the change.
 CHANNELS = {"gained": 1.0, "lost": 1.0, "kept": 1.0, "paths": 1.0, "title": 2.0, "phrase": 1.5}
-NOTHING = Diff(files=())
-_NUMBERS = Path(__file__).with_name("categories.npz")
+TITLE_CHANNELS = frozenset({"title", "phrase"})
+# Names of the shape's values, in order.
+SHAPE = tuple(shape(Diff(files=()), read_words(Diff(files=()), None)))
+
+# Raise it when a word or a value of the shape keeps its name and means something else.
+_DEFINITION = 1
+_READ = repr((_DEFINITION, BUCKETS, CHANNELS, SHAPE)).encode()
+# A model answers only for changes that are read as those were that it was fitted on.
+FEATURE_SET = f"words-{hashlib.sha256(_READ).hexdigest()[:12]}"
 
 Floats = NDArray[np.floating]
 
@@ -69,28 +76,30 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """`edges` (`names`, bins - 1): a value belongs to the bin of the first edge above it."""
+    """`edges` (`SHAPE`, bins - 1): a value belongs to the bin of the first edge above it."""
 
-    names: tuple[str, ...]
     edges: Floats
     with_title: Table
     without_title: Table
 
+    def table(self, words: Words) -> Table:
+        return self.with_title if words.title else self.without_title
 
-def categorize(diff: Diff, title: str | None = None) -> Categorization:
-    return categorize_words(diff, read_words(diff, title))
 
-
-def categorize_words(diff: Diff, words: Words) -> Categorization:
-    model = shipped()
-    table = model.with_title if words.title else model.without_title
-    values = np.fromiter(shape(diff, words).values(), np.float32, len(model.names))
+def categorize(model: Model, diff: Diff, words: Words) -> Categorization:
+    table = model.table(words)
+    values = values_of(diff, words)
     said = spoken(words)
     logs = log_softmax(_logistic(model.edges, table, values, said))
     if table.forest is not None:
         trees = log_softmax(table.forest.scores(values, *joined(said)))
         logs = log_softmax((1 - table.share) * logs + table.share * trees)
     return decide(np.exp(logs), table, committed=bool(diff.files))
+
+
+def values_of(diff: Diff, words: Words) -> Floats:
+    """(`SHAPE`,)."""
+    return np.fromiter(shape(diff, words).values(), np.float32, len(SHAPE))
 
 
 def _logistic(edges: Floats, table: Table, values: Floats, said: Mapping[str, Spoken]) -> Floats:
@@ -166,38 +175,3 @@ def log_softmax(scores: Floats) -> Floats:
 
 def log_odds(probability: float) -> float:
     return float(np.log(max(probability, 1e-9)) - np.log(max(1 - probability, 1e-9)))
-
-
-@lru_cache(maxsize=1)
-def shipped() -> Model:
-    return load(_NUMBERS)
-
-
-def load(path: Path) -> Model:
-    """Reads what `fit_categories.py` wrote; never unpickles.
-
-    Raises `ValueError` when it was fitted on another shape.
-    """
-    with np.load(path, allow_pickle=False) as numbers:
-        held = {name: numbers[name] for name in numbers.files}
-    names = tuple(held.pop("names").tolist())
-    expected = tuple(shape(NOTHING, read_words(NOTHING, None)))
-    if names != expected:
-        raise ValueError(f"{path.name} was fitted on another shape; differing: {sorted({*names} ^ {*expected})}")
-    tables = (_table(held, kind, len(names)) for kind in ("with_title", "without_title"))
-    return Model(names, held["edges"].astype(np.float32), *tables)
-
-
-def _table(held: Mapping[str, NDArray[Any]], kind: str, width: int) -> Table:
-    fields = [field for field in Table.__struct_fields__ if field != "forest"]
-    numbers = {field: held[f"{kind}_{field}"].astype(np.float32) for field in fields}
-    return Table(**numbers, forest=_forest(held, f"{kind}_forest_", width))
-
-
-def _forest(held: Mapping[str, NDArray[Any]], prefix: str, width: int) -> Forest | None:
-    found = {name.removeprefix(prefix): numbers for name, numbers in held.items() if name.startswith(prefix)}
-    if not found:
-        return None
-    forest = Forest(**found)
-    forest.check(width)
-    return forest

@@ -1,7 +1,7 @@
 """Boosted trees over the shape of a change and its commonest words, walked all at once.
 
 The trees are fitted with LightGBM (`benchmarks/fit_forest.py`) and stand here as bare numbers: nothing of its own
-loader, which trusts what it reads, runs in this service.
+loader, which trusts what it reads, runs where changes are categorized.
 """
 
 import msgspec
@@ -55,7 +55,9 @@ class Forest(msgspec.Struct, frozen=True):
         onward = (self.left > own) & (self.right > own)
         if not (
             sizes == {nodes}
+            and len(self.roots) > 0
             and len(self.roots) % 4 == 0
+            and len(self.columns) > 0
             and all(((each >= 0) & (each < nodes)).all() for each in within)
             and (leaf | onward).all()
             and ((self.feature >= 0) & (self.feature < width + len(self.columns))).all()

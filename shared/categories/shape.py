@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from services.patterns.lexicon import ANY_FIELD, LEXICON
-from services.patterns.tokens import LINES_PER_FILE, Words
+from shared.categories.lexicon import ANY_FIELD, LEXICON
+from shared.categories.tokens import LINES_PER_FILE, Words
 from shared.diffs import Diff, FileChange
 from shared.features.change import change_features
 from shared.files import kind
