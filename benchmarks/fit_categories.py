@@ -1,4 +1,4 @@
-"""Fits and measures the category model:
+"""Fits and measures the category model.
 
 `python -m benchmarks.fit_categories train.jsonl.gz shared/categories/shipped.json` leaves the model that ships.
 
