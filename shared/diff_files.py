@@ -1,7 +1,6 @@
 """The files of a diff: headers of git and of plain `diff -u` read into what happened to each file."""
 
 import re
-from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -18,7 +17,7 @@ _BINARY_SIZE = re.compile(r"(literal|delta) \d+$")
 _SILENT = ("index ", "old mode ", "new mode ", "mode ", "similarity index ", "dissimilarity index ")
 
 
-class FileChange(msgspec.Struct, frozen=True):
+class FileChange(msgspec.Struct, frozen=True, gc=False):
     """One file's change; lines stand without their `+`/`-`. `old_path` is set for renames and copies only.
 
     Of a merge (combined diff), `added` and `deleted` are as against its first parent.
@@ -35,16 +34,15 @@ class FileChange(msgspec.Struct, frozen=True):
 
 def read_files(lines: list[str]) -> tuple[FileChange, ...]:
     """The files changed, in order; prose around them is passed over. Raises `DiffError`."""
-    return tuple(draft.done() for draft in _Reader(lines).read())
+    return tuple(_Reader(lines).read())
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(msgspec.Struct):
     path: str = ""
     old_path: str = ""
     status: Status = "M"
-    added: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
+    added: list[str] = []
+    deleted: list[str] = []
     hunks: int = 0
     binary: bool = False
 
@@ -65,19 +63,20 @@ def _is_binary(line: str) -> bool:
 
 
 class _Reader:
-    """Walks the lines once; `at` is the next one."""
+    """Walks the lines once; `at` is the next one. The `last` file may still turn out to be half of a change of type."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
         self.at = 0
-        self.drafts: list[_Draft] = []
+        self.files: list[FileChange] = []
+        self.last: _Draft | None = None
 
-    def read(self) -> list[_Draft]:
+    def read(self) -> list[FileChange]:
         while self.at < len(self.lines):
             if not self.lines[self.at].startswith(_STARTS):
                 self.at += 1
             elif path := self._usual_file():
-                self._hunks_of(_Draft(path, path))
+                self._file(_Draft(path, path))
             elif git := _GIT.match(self._line()):
                 self._git_file(*git.groups())
             elif self._at_sides():
@@ -88,7 +87,9 @@ class _Reader:
                 raise self._wrong("a hunk without its file: keep the `---` and `+++` lines before it")
             else:
                 self.at += 1
-        return self.drafts
+        if self.last:
+            self.files.append(self.last.done())
+        return self.files
 
     def _line(self) -> str:
         """The next line as a header, "" past the end."""
@@ -102,23 +103,25 @@ class _Reader:
 
     def _usual_file(self) -> str | None:
         """Passes over the header that nearly every file has, names the same throughout, and answers the path."""
+        at = self.at + 1
         header = self.lines[self.at]
         path = header[len("diff --git a/") : (len(header) + len("diff --git ")) // 2]
         if not path or header != f"diff --git a/{path} b/{path}":
             return None
-        at = self.at + 1
-        at += at < len(self.lines) and self.lines[at].startswith("index ")
-        if self.lines[at : at + 2] != [f"--- a/{path}", f"+++ b/{path}"]:
-            return None
+        sides = [f"--- a/{path}", f"+++ b/{path}"]
+        if self.lines[at : at + 2] != sides:
+            at += 1
+            if not self.lines[at - 1].startswith("index ") or self.lines[at : at + 2] != sides:
+                return None
         self.at = at + 2
         return path
 
     def _plain_file(self) -> None:
         draft = _Draft()
         draft.name(*unprefixed(*self._sides()))
-        self._hunks_of(draft)
+        self._file(draft)
 
-    def _hunks_of(self, draft: _Draft) -> None:
+    def _file(self, draft: _Draft) -> None:
         self._hunks(draft)
         self._keep(draft)
 
@@ -178,12 +181,13 @@ class _Reader:
         return old, new
 
     def _hunks(self, draft: _Draft) -> None:
-        lines = self.lines
-        if not self._line().startswith("@@"):
-            raise self._wrong("no hunk after `+++ `: send the diff whole and unedited")
-        while self.at < len(lines) and lines[self.at].startswith("@@"):
-            self.at = read_hunk(lines, self.at, draft.added, draft.deleted)
+        lines, at = self.lines, self.at
+        while at < len(lines) and lines[at].startswith("@@"):
+            at = read_hunk(lines, at, draft.added, draft.deleted)
             draft.hunks += 1
+        if not draft.hunks:
+            raise self._wrong("no hunk after `+++ `: send the diff whole and unedited")
+        self.at = at
 
     def _binary_patch(self) -> None:
         """Passes over git's base-85 blocks: the new content, mostly the old one too, each closed by an empty line."""
@@ -199,10 +203,12 @@ class _Reader:
         """Git writes a change of type (file, link, submodule) as a deletion, then an addition of the same path."""
         if not draft.path:
             raise self._wrong("the file's name is not to be told from its header: send git's own `diff --git` line")
-        last = self.drafts[-1] if self.drafts else None
+        last = self.last
         if last and (last.path, last.status, draft.status) == (draft.path, "D", "A"):
             last.status = "T"
             last.added, last.hunks = draft.added, last.hunks + draft.hunks
             last.binary = last.binary or draft.binary
-        else:
-            self.drafts.append(draft)
+            return
+        if last:
+            self.files.append(last.done())
+        self.last = draft

@@ -7,6 +7,7 @@ _COMBINED = re.compile(r"(@@@+)((?: -\d+(?:,\d{1,9})?)+) \+\d+(?:,(\d{1,9}))? \1
 # Mailers strip the space of an empty context line.
 _CONTEXT = (" ", "", "\r")
 _SIGNATURE = ("-- ", "--")
+_MARKS = ("+", "-", " ", "\\")
 
 
 class DiffError(ValueError):
@@ -25,7 +26,8 @@ def is_hunk(line: str) -> bool:
 def read_hunk(lines: list[str], at: int, added: list[str], deleted: list[str]) -> int:
     """Reads the hunk whose header is `lines[at]` and answers the index after it. Raises `DiffError`."""
     if plain := _HUNK.match(lines[at]):
-        end = _plain(lines, at, _count(plain[1]), _count(plain[2]), added, deleted)
+        old, new = plain.groups("1")
+        end = _plain(lines, at, int(old), int(new), added, deleted)
     elif combined := _COMBINED.match(lines[at]):
         olds = [_count(old.partition(",")[2]) for old in combined[2].split()]
         end = _combined(lines, at, olds, _count(combined[3]), added, deleted)
@@ -103,7 +105,9 @@ def _cut(header: int) -> DiffError:
 
 def _after(lines: list[str], header: int, at: int) -> int:
     """Past the no-newline note; a changed line that follows at once would be one more than the header counts."""
-    if at < len(lines) and lines[at].startswith("\\"):
+    if at == len(lines) or lines[at][:1] not in _MARKS:
+        return at
+    if lines[at].startswith("\\"):
         at += 1
     rest = lines[at : at + 2]
     more = bool(rest) and rest[0][:1] in ("+", "-", " ") and bool(rest[0].strip())

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from zlib import crc32
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.categories.tokens import Words, count_words, read_words, title_words
+from shared.categories.tokens import OPERATORS, Words, count_words, read_words, title_words
 from shared.diffs import Diff
 
 DIMENSIONS = 256
@@ -31,6 +32,9 @@ STEM_SHARE = 0.3
 PATH_TERMS_LIMIT = 400
 
 Vector = NDArray[np.float32]
+
+
+_LANE = np.arange(LANES, dtype=np.uint64) << np.uint64(32)
 
 
 class Embedding(msgspec.Struct, frozen=True):
@@ -61,12 +65,13 @@ def embed_text(diff: Diff, title: str | None) -> Vector:
 
 
 def embed_read(words: Words) -> Vector:
-    return _project(_weighted(Counter(words.added) + Counter(words.deleted), words.title))
+    both = {word: n + words.deleted[word] for word, n in words.added.items() if word in words.deleted}
+    return _projected({**words.added, **words.deleted, **both}, words.title)
 
 
 def embed_words(title: str, body: str) -> Vector:
     """A text about changes, in the space of `embed_text`."""
-    return _project(_weighted(count_words(body.splitlines()), title_words(title)))
+    return _projected(count_words(body.splitlines()), title_words(title))
 
 
 def path_terms(diff: Diff) -> dict[str, float]:
@@ -123,31 +128,30 @@ def path_similarity(one: Mapping[str, float], other: Mapping[str, float]) -> flo
     return _cosine(shared, math.hypot(*one.values()), math.hypot(*other.values()))
 
 
-def _length(vector: Vector) -> float:
-    return float(np.linalg.norm(vector))
+def _length(vector: NDArray[np.floating]) -> float:
+    return math.sqrt(vector @ vector)
 
 
 def _cosine(product: float, one_length: float, other_length: float) -> float:
     return min(1.0, product / (one_length * other_length)) if one_length and other_length else 0.0
 
 
-def _weighted(counts: Mapping[str, int], title: tuple[str, ...]) -> dict[str, float]:
+def _projected(counts: Mapping[str, int], title: tuple[str, ...]) -> Vector:
     """Operators say what kind of change it is, not what it is about: they are left out here."""
-    weights = {word: 1.0 + math.log(n) for word, n in counts.items() if n and (word[0].isalnum() or word[0] == "_")}
-    for word in title:
-        weights[word] = weights.get(word, 0.0) + TITLE_WEIGHT
-    return weights
+    named = {word: n for word, n in counts.items() if word not in OPERATORS}
+    hashes = np.fromiter(map(_hash, chain(named, title)), np.uint64, len(named) + len(title))
+    weights = np.full(len(hashes), TITLE_WEIGHT)
+    weights[: len(named)] = 1.0 + np.log(np.fromiter(named.values(), np.float64, len(named)))
+    return _project(hashes, weights)
 
 
-def _project(weights: Mapping[str, float]) -> Vector:
+def _project(hashes: NDArray[np.uint64], weights: NDArray[np.float64]) -> Vector:
     """A signed random projection without a matrix: the axes of a word follow from its hash, in every process alike."""
-    hashes = np.fromiter(map(_hash, weights), np.uint64, len(weights))
-    lanes = _scrambled(hashes[:, None] | (np.arange(LANES, dtype=np.uint64) << np.uint64(32)))
+    lanes = _scrambled(hashes[:, None] | _LANE)
     axes = (lanes % np.uint64(DIMENSIONS)).astype(np.intp)
-    signs = np.where(lanes >> np.uint64(63), 1.0, -1.0)
-    values = signs * np.fromiter(weights.values(), np.float64, len(weights))[:, None]
+    values = np.where(lanes >> np.uint64(63), 1.0, -1.0) * weights[:, None]
     summed = np.bincount(axes.ravel(), weights=values.ravel(), minlength=DIMENSIONS)
-    return (summed / (np.linalg.norm(summed) or 1.0)).astype(np.float32)
+    return (summed / (_length(summed) or 1.0)).astype(np.float32)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -16,8 +16,14 @@ LONGEST_WORD = 40
 # A file's first lines stand for all of it, so that one generated file does not use up the whole limit.
 LINES_PER_FILE = 400
 
-_WORD = re.compile(
-    r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\?\.|\?\?|===|!==|=>|->|::|&&|\|\||==|!=|>=|<=|[!<>?&]"  # operators carry intent
+# They carry intent. The longer ones come first.
+_OPERATORS = ["===", "!==", "?.", "??", "=>", "->", "::", "&&", "||", "==", "!=", ">=", "<=", "!", "<", ">", "?", "&"]
+OPERATORS = frozenset(_OPERATORS)
+_WORD = re.compile("|".join(["[A-Za-z_][A-Za-z0-9_]*", "[0-9]+", *map(re.escape, _OPERATORS)]))
+# Spaces for all that stands in no name or number, and for all that stands in no operator.
+_NAMES, _SIGNS = (
+    bytes(byte if re.match(kept, chr(byte)) else ord(" ") for byte in range(256))
+    for kept in ("[A-Za-z0-9_]", f"[{re.escape(''.join(_OPERATORS))}]")
 )
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _TITLE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
@@ -38,8 +44,8 @@ class Words(msgspec.Struct, frozen=True):
 
 
 def read_words(diff: Diff, title: str | None) -> Words:
-    added = count_words(line for file in diff.files for line in file.added[:LINES_PER_FILE])
-    deleted = count_words(line for file in diff.files for line in file.deleted[:LINES_PER_FILE])
+    added = count_words(chain.from_iterable(file.added[:LINES_PER_FILE] for file in diff.files))
+    deleted = count_words(chain.from_iterable(file.deleted[:LINES_PER_FILE] for file in diff.files))
     return Words(
         added=added,
         deleted=deleted,
@@ -53,7 +59,13 @@ def read_words(diff: Diff, title: str | None) -> Words:
 
 def count_words(lines: Iterable[str]) -> dict[str, int]:
     """Each identifier counts as its parts and, where it has several, as the whole: `useMemo` is `use memo usememo`."""
-    return Counter(chain.from_iterable(map(_parts, _WORD.findall(_limited(lines)))))
+    text = _limited(lines).encode(errors="replace")
+    runs = text.translate(_NAMES).split() + text.translate(_SIGNS).split()
+    counts: dict[str, int] = {}
+    for run, n in Counter(runs).items():  # code repeats itself: each is split once
+        for part in _kept(run) if len(run) <= LONGEST_WORD else _parts(run):
+            counts[part] = counts.get(part, 0) + n
+    return counts
 
 
 def title_words(title: str) -> tuple[str, ...]:
@@ -70,20 +82,22 @@ def path_words(path: str) -> set[str]:
 
 
 def _limited(lines: Iterable[str]) -> str:
-    kept, size = [], 0
-    for line in lines:
-        size += len(line) + 1
-        if size > TEXT_LIMIT:
-            break
-        kept.append(line)
-    return "\n".join(kept)
+    """Whole lines, up to the limit."""
+    text = "\n".join(lines)
+    return text if len(text) < TEXT_LIMIT else text[: text.rfind("\n", 0, TEXT_LIMIT) + 1]
 
 
-@lru_cache(maxsize=1 << 16)
-def _parts(word: str) -> tuple[str, ...]:
+def _parts(run: bytes) -> tuple[str, ...]:
+    return tuple(chain.from_iterable(map(_parts_of, _WORD.findall(run.decode()))))
+
+
+_kept = lru_cache(maxsize=1 << 16)(_parts)
+
+
+def _parts_of(word: str) -> tuple[str, ...]:
     if len(word) > LONGEST_WORD:
         return ()
-    if not (word[0].isalnum() or word[0] == "_"):
+    if word in OPERATORS:
         return (word,)
     parts = tuple(part.lower() for part in _PART.findall(word) if len(part) > 1)
     return parts if len(parts) == 1 else (*parts, word.lower())

@@ -128,7 +128,7 @@ def _spread(source: list[FileChange]) -> dict[str, float]:
         "n_deleted": status.count("D"),
         "n_renamed": status.count("R") + status.count("C"),
         "n_dirs": len({path.rpartition("/")[0] for path in paths}),
-        "n_subsystems": len({tuple(path.split("/")[:2]) for path in paths}),
+        "n_subsystems": len({tuple(path.split("/", 2)[:2]) for path in paths}),
         "hunks": sum(change.hunks for change in source),
         "entropy": _entropy([len(change.added) + len(change.deleted) for change in source]),
     }
@@ -138,7 +138,8 @@ def _entropy(churn: list[int]) -> float:
     total = sum(churn)
     if len(churn) < 2 or not total:
         return 0.0
-    return -sum(part / total * log2(part / total) for part in churn if part) / log2(len(churn))
+    parts = Counter(churn).items()
+    return -sum(n * part / total * log2(part / total) for part, n in parts if part) / log2(len(churn))
 
 
 def check_claimed(features: Mapping[str, float]) -> None:
