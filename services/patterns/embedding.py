@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -128,7 +129,7 @@ def path_similarity(one: Mapping[str, float], other: Mapping[str, float]) -> flo
     return _cosine(shared, math.hypot(*one.values()), math.hypot(*other.values()))
 
 
-def _length(vector: NDArray[np.floating]) -> float:
+def _length(vector: Any) -> float:
     return math.sqrt(vector @ vector)
 
 
