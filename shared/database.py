@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import asyncpg
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
+from prometheus_client import CollectorRegistry
 
+from shared.pooling import MeasuredPool, PoolMetrics, WholeStatements
 from shared.settings import Settings
 
 Connection = asyncpg.Connection | PoolConnectionProxy
@@ -43,9 +45,12 @@ def storable(text: str) -> str:
 class Database:
     """`pool` for work, `alive()` to tell an outage from an error of ours. `speak` teaches connections further types."""
 
-    def __init__(self, settings: Settings, service: str, speak: Callable[[Any], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, service: str, speak: Callable[[Any], Awaitable[None]] | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:  # fmt: skip
         self._settings = settings
-        self._service = service
+        self._metrics = PoolMetrics(registry or CollectorRegistry())
         self._ping: asyncio.Task[bool] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._away = False
@@ -54,23 +59,31 @@ class Database:
             "command_timeout": settings.statement_timeout_seconds,
             "server_settings": {"application_name": f"precedent-{service}"},
         }
+        self._pooled = self._options
+        if settings.database_pooler == "transaction":
+            self._pooled = self._options | {"connection_class": WholeStatements, "statement_cache_size": 0}
         self._speak = speak
         self.pool: asyncpg.Pool
 
     async def open(self) -> None:
-        self.pool = await asyncpg.create_pool(
+        self.pool = await MeasuredPool(
             self._settings.database_url,
+            acquire_seconds=self._settings.acquire_timeout_seconds,
+            metrics=self._metrics,
             min_size=0,
             max_size=self._settings.pool_size,
             init=self._prepare,
             reset=_keep_as_is,
-            **self._options,
+            **self._pooled,
         )
+        self._metrics.watch(self.pool)
 
     async def _prepare(self, connection: Any) -> None:
-        await speak_json(connection)
-        if self._speak is not None:
-            await self._speak(connection)
+        """In a transaction, so that a pooler sends all of the questions to one server."""
+        async with connection.transaction():
+            await speak_json(connection)
+            if self._speak is not None:
+                await self._speak(connection)
 
     async def close(self) -> None:
         if self._watching is not None:
@@ -83,7 +96,8 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection outside the pool, for what a session holds, such as an advisory lock; it ends with the block."""
-        connection = await asyncpg.connect(self._settings.database_url, **self._options)
+        url = self._settings.database_session_url or self._settings.database_url
+        connection = await asyncpg.connect(url, **self._options)
         try:
             await self._prepare(connection)
             yield connection
@@ -124,7 +138,7 @@ class Database:
         try:
             connection = await asyncpg.connect(self._settings.database_url, timeout=PING_SECONDS)
             try:
-                await connection.fetchval("select true", timeout=PING_SECONDS)
+                await connection.execute("select true", timeout=PING_SECONDS)
             finally:
                 connection.terminate()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):

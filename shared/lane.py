@@ -1,6 +1,6 @@
 """A subject that one replica at a time works on, so that its messages are handled in order.
 
-The turn is an advisory lock on a connection that is kept: when its holder is gone, Postgres gives it to another.
+The turn is an advisory lock of a transaction that is kept open: when its holder is gone, Postgres gives it to another.
 """
 
 import asyncio
@@ -36,8 +36,11 @@ class Lane:
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 async with self._database.session() as connection:
                     while True:
-                        if await connection.fetchval("select pg_try_advisory_lock($1)", self._key):
+                        # Of a transaction: wherever a pooler has begun it, there it stays until its end.
+                        await connection.execute("begin")
+                        if await connection.fetchval("select pg_try_advisory_xact_lock($1)", self._key):
                             await self._work(connection)
+                        await connection.execute("rollback")
                         await asyncio.sleep(TURN_SECONDS)
             await asyncio.sleep(TURN_SECONDS)
 

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 S = TypeVar("S", bound="Settings")
 
+POOLERS = ("none", "transaction", "transaction-prepared")
+
 
 class SettingsError(ValueError):
     """Says which variable is wrong and what it should hold."""
@@ -24,6 +26,10 @@ class Settings:
 
     nats_url: str = env("PRECEDENT_NATS_URL")
     database_url: str = env("PRECEDENT_DATABASE_URL")
+    # `transaction`, or `transaction-prepared` where it knows prepared statements: PgBouncer stands at `database_url`.
+    database_pooler: str = env("PRECEDENT_DATABASE_POOLER", "none")
+    # Where a session is one, for what holds a lock for long: Postgres itself. Needed with a pooler.
+    database_session_url: str = field(default="", metadata={"env": "PRECEDENT_DATABASE_SESSION_URL"}, repr=False)
     redis_url: str = env("PRECEDENT_REDIS_URL")
     port: int = env("PRECEDENT_PORT", 8080)
     host: str = env("PRECEDENT_HOST", "127.0.0.1")
@@ -31,6 +37,7 @@ class Settings:
     log_format: str = env("PRECEDENT_LOG_FORMAT", "json")
     otlp_endpoint: str = env("PRECEDENT_OTLP_ENDPOINT", "")
     pool_size: int = env("PRECEDENT_POOL_SIZE", 8)
+    acquire_timeout_seconds: float = env("PRECEDENT_ACQUIRE_TIMEOUT_SECONDS", 10.0)
     statement_timeout_seconds: float = env("PRECEDENT_STATEMENT_TIMEOUT_SECONDS", 30.0)
     # `off`: a deployment without a model of its own is left with the formula.
     default_model: str = env("PRECEDENT_DEFAULT_MODEL", "on")
@@ -38,7 +45,7 @@ class Settings:
 
     @classmethod
     def read(cls: type[S], environ: Mapping[str, str]) -> S:
-        """Raises `SettingsError` for a variable that is missing or does not parse."""
+        """Raises `SettingsError` for a variable that is missing, does not parse, or does not go with another."""
         values = {}
         for f in fields(cls):
             name = f.metadata["env"]
@@ -46,7 +53,16 @@ class Settings:
                 values[f.name] = _parse(f.type, name, environ[name])
             elif f.default is MISSING:
                 raise SettingsError(f"{name}: required, but not set")
-        return cls(**values)
+        made = cls(**values)
+        _check_pooler(made)
+        return made
+
+
+def _check_pooler(settings: Settings) -> None:
+    if settings.database_pooler not in POOLERS:
+        raise SettingsError(f"PRECEDENT_DATABASE_POOLER: one of {', '.join(POOLERS)}")
+    if settings.database_pooler != "none" and not settings.database_session_url:
+        raise SettingsError("PRECEDENT_DATABASE_SESSION_URL: required with PRECEDENT_DATABASE_POOLER")
 
 
 def _parse(kind: Any, name: str, text: str) -> Any:

@@ -50,7 +50,6 @@ class BusMetrics:
         )
         self.lag = Gauge("bus_consumer_lag", "Messages not yet delivered.", ("consumer",), registry=registry)
         self.loop_lag = Gauge("event_loop_lag_seconds", "How late the event loop woke up.", registry=registry)
-        self.pool = Gauge("db_pool_connections", "Connections to Postgres.", ("state",), registry=registry)
 
 
 def set_up_traces(service: str, endpoint: str) -> None:

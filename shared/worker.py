@@ -129,9 +129,6 @@ class Worker:
     async def _watch_lag(self) -> None:
         mine = [w for w in WORK if w.service == self.service]
         while True:
-            pool = self.database.pool
-            self.metrics.pool.labels("idle").set(pool.get_idle_size())
-            self.metrics.pool.labels("used").set(pool.get_size() - pool.get_idle_size())
             with suppress(Exception):
                 for item in mine:
                     info = await self.bus.js.consumer_info(item.stream, item.durable)

@@ -67,7 +67,7 @@ class Runtime:
         self.bus = Bus(settings, SERVICE)
         self.flags = Flags(self.bus)
         self.generations = Generations(settings.redis_url)
-        self.database = Database(settings, SERVICE)
+        self.database = Database(settings, SERVICE, registry=self.registry)
         self.queries = Queries(self.database)
         self.knowledge = KnowledgeQueries(self.database)
         self.model_reads = ModelQueries(self.database)

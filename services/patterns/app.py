@@ -33,7 +33,7 @@ REFRESH_SECONDS = 10.0
 def create_app(settings: Settings) -> Worker:
     registry = new_registry()
     bus_metrics = BusMetrics(registry)
-    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE, speak_vectors)
+    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE, speak_vectors, registry)
     generations = Generations(settings.redis_url)
     outbox = Outbox(bus, database, SCHEMA, generations)
     metrics = PatternsMetrics(registry)

@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> Worker:
     registry = new_registry()
     metrics = ScoringMetrics(registry)
     bus_metrics = BusMetrics(registry)
-    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
+    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE, registry=registry)
     generations = Generations(settings.redis_url)
     store, queries, outbox = Store(database), Queries(database), Outbox(bus, database, SCHEMA, generations)
     slot: Slot[Model | None] = Slot(

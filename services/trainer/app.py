@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def create_app(settings: Settings) -> Worker:
     registry = new_registry()
     metrics, bus_metrics = TrainerMetrics(registry), BusMetrics(registry)
-    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE)
+    bus, database = Bus(settings, SERVICE), Database(settings, SERVICE, registry=registry)
     store, outbox = Store(database), Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
     models = Registry(bus, outbox)
     delivery = Delivery(bus, database, bus_metrics, registry)

@@ -31,7 +31,4 @@ async def readyz(runtime: NamedDependency[Runtime]) -> Response[Readiness]:
 @get("/metrics", media_type="text/plain")
 async def metrics(runtime: NamedDependency[Runtime]) -> Response[bytes]:
     """Prometheus text format."""
-    pool = runtime.database.pool
-    runtime.bus_metrics.pool.labels("idle").set(pool.get_idle_size())
-    runtime.bus_metrics.pool.labels("used").set(pool.get_size() - pool.get_idle_size())
     return Response(generate_latest(runtime.registry), headers={"content-type": CONTENT_TYPE_LATEST})
