@@ -11,15 +11,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import hiredis
 import msgspec
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError
-from redis.exceptions import TimeoutError as AnswerLate
 
 from services.gateway.buckets import Backend, Demand, LocalBuckets, Verdict, verdict
 from services.gateway.keys import Principal
 from services.gateway.policies import Policies, RoutePolicy
-from services.gateway.redis_client import AWAY, redis_client
+from services.gateway.redis_client import AWAY, TIMEOUT_SECONDS, lasting_connection, redis_client
 
 # More at once would not decide more: Redis runs one script at a time.
 CONNECTIONS = 2
@@ -35,42 +35,37 @@ ALL_KEY = "limit:global"
 # KEYS: the shared bucket, one bucket a decision, then keys to read along.
 # ARGV: number of decisions, token and size of the shared bucket in microseconds, milliseconds to keep a bucket that is
 # full; then for each decision token, size, cost, cost in the shared bucket.
-# Answers for each decision (refused: 0, 1 own, 2 shared, 3 both; level; shared level), and last what was read along.
+# Answers for each decision (refused: 0, 1 own, 2 shared, 3 both; level; shared level), then what was read along.
 # The clock is Redis's own: all gateways mean the same instant.
 SCRIPT = """
-local time = redis.call('TIME')
+local call = redis.call
+local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local count = tonumber(ARGV[1])
-local levels, touched = {}, {}
-local function level(key, full)
-  if not levels[key] then
-    local full_at = tonumber(redis.call('GET', key) or now)
-    levels[key] = math.min(math.max(full_at - now, 0), full)
-  end
-  return levels[key]
+local stored = call('MGET', unpack(KEYS))
+local function level(full_at, full)
+  return full_at and math.min(math.max(full_at - now, 0), full) or 0
 end
-local all, token_all, full_all = KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local answer = {}
+local count, token_all, full_all = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local shared, levels, answer = level(stored[1], full_all), {}, {}
 for i = 1, count do
   local key, at = KEYS[i + 1], 4 * i + 1
-  local token, full, cost, cost_everybody = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
-  local own, shared = level(key, full), level(all, full_all)
-  local wanted, wanted_all = own + cost * token, shared + cost_everybody * token_all
+  local full = tonumber(ARGV[at + 1])
+  local own = levels[key] or level(stored[i + 1], full)
+  local wanted, wanted_all = own + ARGV[at + 2] * ARGV[at], shared + ARGV[at + 3] * token_all
   local refused = (wanted > full and 1 or 0) + (wanted_all > full_all and 2 or 0)
   if refused == 0 then
-    levels[key], levels[all] = wanted, wanted_all
-    touched[key], touched[all] = true, true
     own, shared = wanted, wanted_all
+    levels[key], levels[KEYS[1]] = own, shared
   end
   answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = refused, own, shared
 end
-for key in pairs(touched) do
-  if levels[key] > 0 then
-    redis.call('SET', key, string.format('%.0f', now + levels[key]), 'PX', math.ceil(levels[key] / 1000) + ARGV[4])
+for key, left in pairs(levels) do
+  if left > 0 then
+    call('SET', key, string.format('%.0f', now + left), 'PX', math.ceil(left / 1000) + ARGV[4])
   end
 end
-if #KEYS > count + 1 then
-  answer[3 * count + 1] = redis.call('MGET', unpack(KEYS, count + 2))
+for i = count + 2, #KEYS do
+  answer[2 * count - 1 + i] = stored[i]
 end
 return answer
 """
@@ -98,9 +93,7 @@ class Limiter:
     ) -> None:  # fmt: skip
         self.backend: Backend = "redis"
         self._redis: Any = redis_client(redis_url, 1)
-        pool: Any = self._redis.connection_pool
-        # Held for good: taking one from the pool and giving it back would cost as much as the decision.
-        self._idle: list[Any] = [pool.make_connection() for _ in range(CONNECTIONS)]
+        self._idle = [lasting_connection(redis_url) for _ in range(CONNECTIONS)]
         self._everybody = policies.everybody
         self.failures = policies.failures
         self._count = count
@@ -177,7 +170,7 @@ class Limiter:
             return await exchange(connection, "EVALSHA", self._sha, len(keys), *keys, *arguments)
         except NoScriptError:
             return await exchange(connection, "EVAL", SCRIPT, len(keys), *keys, *arguments)
-        except (ConnectionLost, AnswerLate):
+        except (ConnectionLost, TimeoutError):
             # Closed while it was idle, perhaps, or late only because this process was: asked twice, Redis shows whether
             # it is away. What was decided twice is spent twice, so that never too much is let in.
             await connection.disconnect()
@@ -209,8 +202,10 @@ class Limiter:
 
 
 async def exchange(connection: Any, *command: Any) -> list[Any]:
-    await connection.send_command(*command, check_health=False)
-    reply: list[Any] = await connection.read_response()
+    """One deadline around both ways: the client's own, around each, would cost a task, and its own packing the rest."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await connection.send_packed_command(hiredis.pack_command(command), check_health=False)
+        reply: list[Any] = await connection.read_response()
     return reply
 
 
@@ -229,10 +224,10 @@ def asked(group: list[Waiting]) -> tuple[list[str], list[int]]:
 
 def answered(group: list[Waiting], reply: list[Any]) -> None:
     """Gives each its part of the script's answer."""
-    count, read = len(group), 0
-    along: Found = reply[3 * count] if len(reply) > 3 * count else ()
+    read = 3 * len(group)
     for i, waiting in enumerate(group):
         refused, level, level_all = reply[3 * i : 3 * i + 3]
         found = verdict(waiting.demand, level, level_all, refused, "redis")
-        waiting.say(found, along[read : read + len(waiting.extra)])
-        read += len(waiting.extra)
+        after = read + len(waiting.extra)
+        waiting.say(found, reply[read:after])
+        read = after

@@ -1,5 +1,7 @@
 """How the gateway speaks to Redis: never for longer than a caller can wait."""
 
+from typing import Any
+
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -21,3 +23,14 @@ def redis_client(url: str, connections: int) -> "redis.Redis":
         retry=Retry(NoBackoff(), 0),
     )
     return redis.Redis(connection_pool=pool)
+
+
+def lasting_connection(url: str) -> Any:
+    """One connection held for good: taking it from a pool and giving it back costs as much as a decision.
+
+    Without timeouts of its own but for connecting: whoever uses it sets a deadline.
+    """
+    pool: Any = redis.ConnectionPool.from_url(
+        url, socket_timeout=None, socket_connect_timeout=TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 0)
+    )
+    return pool.make_connection()
