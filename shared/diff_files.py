@@ -108,11 +108,9 @@ class _Reader:
         path = header[len("diff --git a/") : (len(header) + len("diff --git ")) // 2]
         if not path or header != f"diff --git a/{path} b/{path}":
             return None
-        sides = [f"--- a/{path}", f"+++ b/{path}"]
-        if self.lines[at : at + 2] != sides:
-            at += 1
-            if not self.lines[at - 1].startswith("index ") or self.lines[at : at + 2] != sides:
-                return None
+        at += at < len(self.lines) and self.lines[at].startswith("index ")
+        if self.lines[at : at + 2] != [f"--- a/{path}", f"+++ b/{path}"]:
+            return None
         self.at = at + 2
         return path
 

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,14 @@ def test_every_cut_inside_the_last_hunk_is_refused() -> None:
     for end in ends:
         with pytest.raises(DiffError):
             parse(ONE[: end + 1])
+
+
+@pytest.mark.parametrize("tail", [ONE, ONE.replace("app.py", "b.py").replace("index 1111111..2222222 100644\n", "")])
+def test_a_diff_that_ends_anywhere_is_read_or_refused(tail: str) -> None:
+    for end in range(len(tail)):
+        for text in (tail[:end], ONE + tail[:end]):
+            with suppress(DiffError):
+                assert parse(text).files
 
 
 def test_a_mebibyte_is_read_in_well_under_a_second() -> None:
