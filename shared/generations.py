@@ -29,11 +29,11 @@ from shared.contracts.commands import (
 )
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import FixCategorized, FixScored, OutcomeRecorded
-from shared.contracts.knowledge import CollaborationChanged, LearningChanged, PatternDetected
+from shared.contracts.knowledge import CollaborationChanged, LearningChanged
 from shared.contracts.models import ModelPromoted
 
 FIXES, LEARNINGS, COLLABORATIONS = "fixes", "learnings", "collaborations"
-PATTERNS, PREDICTIONS, STATS = "patterns", "predictions", "stats"
+PREDICTIONS, STATS = "predictions", "stats"
 
 # What an event speaks of, by its subject; `ce-subject` is the entity.
 SPOKEN_OF = {
@@ -42,7 +42,6 @@ SPOKEN_OF = {
     OutcomeRecorded.SUBJECT: FIXES,
     LearningChanged.SUBJECT: LEARNINGS,
     CollaborationChanged.SUBJECT: COLLABORATIONS,
-    PatternDetected.SUBJECT: PATTERNS,
     ModelPromoted.SUBJECT: PREDICTIONS,
 }
 # What a command changes, and the field that says which one.

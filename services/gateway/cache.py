@@ -18,7 +18,7 @@ import zstandard
 
 from services.gateway.redis_client import AWAY, redis_client
 from services.gateway.representation import Representation
-from shared.generations import COLLABORATIONS, FIXES, LEARNINGS, PATTERNS, STATS, every, one
+from shared.generations import COLLABORATIONS, FIXES, LEARNINGS, STATS, every, one
 
 MAX_BYTES = 64 << 20
 # Larger bodies and longer queries are answered, not kept.
@@ -53,8 +53,6 @@ COLLECTIONS = {
     "/v1/fixes": (AUTO_FIX, FIXES),
     "/v1/collaborations": (COLLABORATION, COLLABORATIONS),
 }
-# A pattern that forms adopts earlier fixes, which are not spoken of one by one.
-BESIDE = {FIXES: (every(PATTERNS),)}
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -79,7 +77,7 @@ def resource_of(path: str, query: bytes) -> Resource | None:
     if parent not in COLLECTIONS or not IDENTIFIER.fullmatch(name):
         return None
     namespace, what = COLLECTIONS[parent]
-    return Resource(namespace, f"{namespace.name}:item:{name}{suffix}", (one(what, name), *BESIDE.get(what, ())))
+    return Resource(namespace, f"{namespace.name}:item:{name}{suffix}", (one(what, name),))
 
 
 def keep_out_of_cache(scope: Any) -> None:

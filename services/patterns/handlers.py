@@ -144,8 +144,8 @@ class Handlers:
         rows = [self._categorized(h, p, n) for (h, n), p in zip(group, placed, strict=True)]
         envelopes = [self.bus.seal(categorized_event(row), h.trace) for row, (h, _) in zip(rows, group, strict=True)]
         envelopes += [self.bus.seal(detected_event(f)) for f in formed]
-        await self.store.record([h.event_id for h in heard], rows, formed, envelopes)
-        await self.outbox.publish(envelopes)
+        told = await self.store.record([h.event_id for h in heard], rows, formed, envelopes, self._once_more)
+        await self.outbox.publish(told)
         self._count(rows, len(formed))
         return [None] * len(heard)
 
@@ -230,7 +230,7 @@ class Handlers:
         )
 
     async def correct(self, command: Correction) -> UUID:
-        await self.outbox.publish(await self.store.correct(command, self._corrected))
+        await self.outbox.publish(await self.store.correct(command, self._once_more))
         return command.fix_id
 
     async def related(self, request: PatternRelatedTo) -> NearPattern:
@@ -241,9 +241,9 @@ class Handlers:
         learnings = rank_related(found.learnings, self.now(), category=found.category)
         return NearPattern(patterns=found.patterns, learnings=learnings)
 
-    def _corrected(self, row: asyncpg.Record) -> Envelope:
-        fields = dict(row)
-        return self.bus.seal(FixCategorized(id=fields.pop("fix_id"), corrected=True, **fields))
+    def _once_more(self, row: asyncpg.Record) -> Envelope:
+        """Of a fix that was corrected, or that a new pattern has taken in."""
+        return self.bus.seal(FixCategorized(**dict(row)))
 
 
 def readable(diff: str | None) -> Diff:

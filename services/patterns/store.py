@@ -65,24 +65,34 @@ update patterns.patterns p
 set support = p.support + g.fixes, last_seen_at = greatest(p.last_seen_at, g.last_seen_at)
 from gained g join locked l on l.id = g.pattern_id where p.id = g.pattern_id
 """
-PATTERN = """
-with p as (
+# What is said of a fix once more: a correction counts for its prediction.
+SPOKEN = """f.fix_id as id, f.agent_id, f.repository, coalesce(f.corrected_category, f.category) as category,
+  case when f.corrected_category is null then f.category_confidence end as category_confidence, f.pattern_id,
+  f.duplicate_of, f.corrected_category is not null as corrected,
+  case when f.corrected_category is null then f.model_version end as model_version, f.revision"""
+# Its support is what it is before those that are on their way join it, but for the one that completes it.
+FORM = f"""
+with members as materialized (
+  select fix_id from patterns.fix_patterns where fix_id = any($7::uuid[]) and pattern_id is null
+  order by fix_id for update
+), formed as (
   insert into patterns.patterns (id, label, category, support, example_fix_id, first_seen_at, last_seen_at)
-  values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing
+  select $1, $2, $3, 1 + count(*), $4, $5, $6 from members on conflict (id) do nothing
+), placed as (
+  insert into patterns.pattern_places (pattern_id, words, paths) values ($1, $8, $9) on conflict do nothing
 )
-insert into patterns.pattern_places (pattern_id, words, paths) values ($1, $8, $9) on conflict do nothing
+update patterns.fix_patterns f set pattern_id = $1, revision = f.revision + 1
+from members m where m.fix_id = f.fix_id returning {SPOKEN}
 """
-ADOPT = "update patterns.fix_patterns set pattern_id = $2 where fix_id = any($1::uuid[]) and pattern_id is null"
 SETTLE = """
 update patterns.fix_patterns f set settled = true
 from (
   select fix_id from patterns.fix_patterns where fix_id = any($1::uuid[]) and not settled order by fix_id for update
 ) l where f.fix_id = l.fix_id
 """
-CORRECT = """
-update patterns.fix_patterns set corrected_category = $2, corrected_by = $3, revision = revision + 1
-where fix_id = $1
-returning fix_id, agent_id, repository, corrected_category as category, pattern_id, duplicate_of, revision
+CORRECT = f"""
+update patterns.fix_patterns f set corrected_category = $2, corrected_by = $3, revision = f.revision + 1
+where f.fix_id = $1 returning {SPOKEN}
 """
 
 
@@ -141,16 +151,22 @@ class Store:
 
     async def record(
         self, event_ids: Sequence[UUID], fixes: Sequence[Categorized], patterns: Sequence[Formed],
-        envelopes: Sequence[Envelope],
-    ) -> None:  # fmt: skip
-        """Stores a group: new patterns first, then the fixes, and what each pattern gained."""
+        envelopes: Sequence[Envelope], announce: Announce,
+    ) -> list[Envelope]:  # fmt: skip
+        """Stores a group: new patterns first, then the fixes, and what each pattern gained.
+
+        Answers what is to be published: `envelopes`, and one for each earlier fix that a new pattern has taken in.
+        """
         if not patterns:  # the one statement is a transaction of its own
             await _record(self._pool, event_ids, fixes, envelopes)
-            return
+            return [*envelopes]
         async with self._pool.acquire() as connection, connection.transaction():
-            for pattern in sorted(patterns, key=lambda p: p.id):
-                await _add_pattern(connection, pattern, {f.fix_id for f in fixes})
-            await _record(connection, event_ids, fixes, envelopes)
+            arriving = {fix.fix_id for fix in fixes}
+            ordered = sorted(patterns, key=lambda p: p.id)
+            taken_in = [row for p in ordered for row in await _form(connection, p, arriving)]
+            told = [*envelopes, *map(announce, taken_in)]
+            await _record(connection, event_ids, fixes, told)
+        return told
 
     async def settle(self, fix_ids: Sequence[UUID]) -> list[None]:
         """They are open no longer. One that is not known yet is passed over."""
@@ -185,11 +201,11 @@ async def _record(
     )  # fmt: skip
 
 
-async def _add_pattern(connection: Connection, pattern: Formed, arriving: Set[UUID]) -> None:
-    """Its support is what it is before the `arriving` fixes join it, but for the one that completes it."""
+async def _form(connection: Connection, pattern: Formed, arriving: Set[UUID]) -> list[asyncpg.Record]:
+    """The stored members, which are in it from now on."""
     stored = [member for member in pattern.members if member not in arriving]
-    await connection.execute(
-        PATTERN, pattern.id, pattern.label, pattern.category, len(stored) + 1, pattern.example_fix_id,
-        pattern.first_seen_at, pattern.last_seen_at, half(pattern.place.text), sparse(pattern.place.paths),
+    rows: list[asyncpg.Record] = await connection.fetch(
+        FORM, pattern.id, pattern.label, pattern.category, pattern.example_fix_id, pattern.first_seen_at,
+        pattern.last_seen_at, stored, half(pattern.place.text), sparse(pattern.place.paths),
     )  # fmt: skip
-    await connection.execute(ADOPT, sorted(stored), pattern.id)
+    return rows

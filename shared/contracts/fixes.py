@@ -121,7 +121,8 @@ class FixCategorized(Event, frozen=True, kw_only=True):
     corrected: bool = False
     # The category model that spoke; null for a correction, and for the file that ships while none is registered.
     model_version: str | None = None
-    # Which statement about the fix this is: -1 that there is none, 0 the prediction, then one for each correction.
+    # Which statement about the fix this is: -1 that there is none, 0 the prediction, then one for each correction, and
+    # for a pattern that formed later with this fix in it.
     revision: int = 0
 
     def subject_id(self) -> str:

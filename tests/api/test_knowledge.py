@@ -1,9 +1,13 @@
 """Patterns and learnings through the gateway."""
 
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from tests.bus import said
 from tests.diffs import diff, fix
 from tests.world import Api, World, eventually
 
@@ -71,6 +75,33 @@ async def test_near_duplicates_and_patterns_are_told(api: Api) -> None:
     assert "auth" in pattern["label"]
     assert (await api.get(f"/v1/fixes/{first['id']}")).json()["pattern_id"] == third["pattern_id"]
     assert [p["id"] for p in (await api.get("/v1/patterns")).json()["items"]] == [third["pattern_id"]]
+    await taken_in(api, third["pattern_id"], first, second)
+
+
+async def taken_in(api: Api, pattern_id: str, *earlier: dict[str, Any]) -> None:
+    """It is said of each, once, that it belongs to the pattern that formed after it; scoring has heard it."""
+    events = [json.loads(message.data) for message in await said(api.world, "FIXES", "fixes.categorized.v1")]
+    again = [event for event in events if event.get("revision") == 1]
+    assert sorted(event["id"] for event in again) == sorted(fix["id"] for fix in earlier)
+    assert {(event["pattern_id"], event["category"]) for event in again} == {(pattern_id, earlier[0]["category"])}
+
+    async def heard() -> bool:
+        sql = "select pattern_id, status from scoring.agent_auto_fixes"
+        return {tuple(map(str, row)) for row in await api.world.owner.fetch(sql)} == {(pattern_id, "scored")}
+
+    await eventually(heard)
+
+
+async def test_an_old_fix_is_repeated_as_long_as_it_is_open(api: Api) -> None:
+    body, months_ago = fix(), (datetime.now(UTC) - timedelta(days=90)).isoformat()
+    first = (await api.post("/v1/fixes", body | {"submitted_at": months_ago}, headers={"Prefer": "wait=10"})).json()
+    analysis = await api.post("/v1/patterns/analyze", {name: body[name] for name in ("diff", "title", "repository")})
+    assert analysis.json()["duplicate_of"] == first["id"]
+    await api.post(f"/v1/fixes/{first['id']}/outcome", {"kind": "rejected"}, as_="reviewer")
+    settled = "select count(*) from patterns.fix_patterns where settled"
+    await eventually(lambda: api.world.owner.fetchval(settled))
+    later = (await api.post("/v1/fixes", body, headers={"Prefer": "wait=10"})).json()
+    assert later["duplicate_of"] is None
 
 
 async def test_analysis_stores_nothing(api: Api) -> None:

@@ -11,6 +11,7 @@ UNCACHED = {
     "fixes.submitted.v1",
     "fixes.imported.v1",
     "fixes.outcome_reported.v1",
+    "patterns.detected.v1",
     "models.retrain_requested.v1",
     "models.promotion_requested.v1",
     "models.training_progressed.v1",
