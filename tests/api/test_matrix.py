@@ -73,7 +73,8 @@ async def watched(matrix: Matrix, world: World, **changes: Any) -> Api:
 
 
 async def ask(api: Api, operation: Operation, known: Mapping[str, Any] = NOBODY, **options: Any) -> Any:
-    body = {} if "content" in options or operation.body is None else {"json": operation.body}
+    """With a body that is right, unless `options` bring another."""
+    body = {key: value for key, value in right(operation).items() if key == "json" and "content" not in options}
     return await api.call(operation.method, operation.path(known), **body | options)
 
 
