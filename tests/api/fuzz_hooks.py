@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from services.gateway.paging import encode_cursor
 from services.gateway.reads import Keyset
+from services.gateway.routes.stats import After
 
 LINES = st.text("abcxyz_ ()=:", min_size=1, max_size=20)
 NAMES = st.from_regex(r"[a-z]{1,8}/[a-z]{1,8}\.(py|ts|go)", fullmatch=True)
@@ -21,6 +22,8 @@ SOME_LINES = st.lists(LINES, min_size=1, max_size=3)
 schemathesis.openapi.format("unified-diff", st.builds(_diff, NAMES, SOME_LINES, SOME_LINES))
 KEYSETS = st.builds(Keyset, at=st.just(datetime(2026, 1, 1, tzinfo=UTC)), id=st.uuids())
 schemathesis.openapi.format("cursor", KEYSETS.map(encode_cursor))
+AFTERS = st.builds(After, agent_id=st.text("abcxyz-", min_size=1, max_size=20))
+schemathesis.openapi.format("agent-cursor", AFTERS.map(encode_cursor))
 PAST = st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC))
 schemathesis.openapi.format("date-time", PAST.map(lambda at: at.isoformat().replace("+00:00", "Z")))
 

@@ -64,8 +64,9 @@ async def test_a_rate_stands_beside_what_was_predicted_for_the_same_fixes(world:
 
 
 async def test_agents_come_by_name_a_page_at_a_time(world: World) -> None:
-    for number in range(5):
-        await fared(world, f"agent-{number}", ["succeeded"] * number, 0.5)
+    names = [f"{number}" + "\N{OWL}" * 199 for number in range(5)]  # as long as a name may be
+    for number, name in enumerate(names):
+        await fared(world, name, ["succeeded"] * number, 0.5)
     await world.start("scoring")
     api = await world.gateway()
     await counted(api, "/v1/stats/agents", 10)
@@ -74,8 +75,8 @@ async def test_agents_come_by_name_a_page_at_a_time(world: World) -> None:
         answer = await api.get(path)
         seen += [item["agent_id"] for item in answer.json()["items"]]
         path = answer.links["next"]["url"] if "next" in answer.links else ""
-    assert seen == ["agent-1", "agent-2", "agent-3", "agent-4"]
-    [one] = (await api.get("/v1/stats/agents?agent_id=agent-3")).json()["items"]
+    assert seen == names[1:]
+    [one] = (await api.get("/v1/stats/agents", params={"agent_id": names[3]})).json()["items"]
     assert one["succeeded"] == 3
     assert (await api.get("/v1/stats/agents?cursor=nonsense")).json()["code"] == "invalid_request"
 

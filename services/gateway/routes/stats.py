@@ -9,10 +9,15 @@ from litestar.params import QueryParameter
 
 from services.gateway.filters import Filter
 from services.gateway.guards import requires
-from services.gateway.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor, encode_cursor, next_page
+from services.gateway.paging import DEFAULT_LIMIT, Limit, decode_cursor, encode_cursor, next_page
 from services.gateway.runtime import Runtime
 from services.gateway.stats_views import AgentStatsPage, CollaborationStatsPage, Overview
 
+# A name may be 200 characters of four bytes each, and a cursor writes three bytes as four.
+AgentCursor = Annotated[
+    str | None,
+    QueryParameter(format="agent-cursor", max_length=1200, description="`next_cursor` of the page before."),
+]
 MinSettled = Annotated[int, QueryParameter(ge=0, le=1_000_000)]
 
 
@@ -29,7 +34,7 @@ async def get_agent_stats(
     agent_id: Filter = None,
     min_settled: MinSettled = 0,
     limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
+    cursor: AgentCursor = None,
 ) -> Response[AgentStatsPage]:
     """How each agent's fixes fared, beside what was predicted for them; by name."""
     after = decode_cursor(cursor, After)
