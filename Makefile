@@ -77,13 +77,13 @@ bench-scoring: .venv/.dev.stamp .venv/.bench.stamp ## what a score costs: a row,
 	@.venv/bin/python -m benchmarks.bench_scoring
 
 soak: .venv/.dev.stamp ## a thousand models swapped under load: no failed request, flat memory
-	@.venv/bin/pytest -s -o norecursedirs= tests/chaos/test_swaps.py
+	@.venv/bin/pytest -s --timeout 1800 -o norecursedirs= tests/chaos/test_swaps.py
 fuzz-api: .venv/.dev.stamp ## the API under generated requests for ten minutes, with every key, with a seed of its own
 	@PRECEDENT_FUZZ_PHASES=examples,coverage,fuzzing,stateful PRECEDENT_FUZZ_EXAMPLES=100 PRECEDENT_FUZZ_SECONDS=100 \
-	  PRECEDENT_FUZZ_KEYS=all,read,submit,report,vote,operate PRECEDENT_FUZZ_SEED=$$RANDOM .venv/bin/pytest -n 0 tests/api/test_schemathesis.py
+	  PRECEDENT_FUZZ_KEYS=all,read,submit,report,vote,operate PRECEDENT_FUZZ_SEED=$$RANDOM .venv/bin/pytest -n 0 --timeout 1800 tests/api/test_schemathesis.py
 
 chaos: .venv/.dev.stamp ## kills scoring, NATS and the supervisor under load; about three minutes
-	@.venv/bin/pytest -s -o norecursedirs= tests/chaos/test_kills.py
+	@.venv/bin/pytest -s --timeout 1800 -o norecursedirs= tests/chaos/test_kills.py
 
 eval-memory: .venv/.dev.stamp ## categories and related changes on labelled histories (DATA=directory), into docs/evaluation.md
 	@.venv/bin/python -m benchmarks.evaluate_memory $(DATA) $(or $(OUT),docs/evaluation.md)

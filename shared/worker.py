@@ -23,6 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
+from shared.ending import end
 from shared.logs import set_up_logs
 from shared.otlp_metrics import export_metrics
 from shared.settings import Settings
@@ -145,9 +146,7 @@ class Worker:
         if self.stop is not None:
             with suppress(Exception):
                 await self.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self.database.close()
 
     async def _http(self, path: str, send: Send) -> None:

@@ -38,6 +38,7 @@ from shared.contracts.envelope import Envelope, Event, unseal
 from shared.contracts.fixes import FixCategorized, FixScored
 from shared.contracts.models import ModelPromoted
 from shared.database import Database
+from shared.ending import end
 from shared.flags import FlagName, Flags, Setting
 from shared.generations import Generations, touched_by_command
 from shared.otlp_metrics import export_metrics
@@ -156,9 +157,7 @@ class Runtime:
         self.readers.let_go("draining")
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         with suppress(FastStreamException, nats.errors.Error, OSError):
             await self.bus.broker.stop()
         await self.limiter.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from services.trainer import job
 from services.trainer.job import Fitted, Refused
+from shared.ending import end
 
 ERRORS = "errors.txt"
 TOLD_CHARACTERS = 500
@@ -44,9 +45,7 @@ async def fit(directory: Path, *, said: Said, stop: asyncio.Event, limit_seconds
             raise FitFailedError(f"the fit took longer than {limit_seconds:.0f} s and was ended")
         return _result(directory, await follow)
     finally:
-        follow.cancel()
-        stopping.cancel()
-        await asyncio.gather(follow, stopping, return_exceptions=True)
+        await end((follow, stopping))
         await _end(process)
 
 
