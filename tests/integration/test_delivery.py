@@ -80,7 +80,9 @@ async def test_a_handler_that_raises_is_tried_again_later_and_later_and_then_giv
     assert letter.headers["precedent-reason"] == "RuntimeError: no luck with this one"
     assert json.loads(letter.data)["id"] == str(bad.id)
     assert len(tries) == 3
-    assert tries[2] - tries[1] > 1.5 * (tries[1] - tries[0]) > 0.25
+    # At least: a busy machine adds to both.
+    assert tries[1] - tries[0] >= 0.2
+    assert tries[2] - tries[1] >= 0.4
     assert await status_of(world, bad.id) == ("rejected", "RuntimeError: no luck with this one")
     await scored(world, good.id)
     await nothing_left(world)
