@@ -129,8 +129,8 @@ def test_a_diff_of_five_kilobytes_takes_about_a_millisecond() -> None:
     text = f"--- a/x.py\n+++ b/x.py\n@@ -0,0 +1,110 @@\n{body}"
     times = []
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.process_time()
         change_features(parse(text))
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     # Measured at 0.4 ms; the bound leaves room for a busy machine.
     assert min(times) < 0.003

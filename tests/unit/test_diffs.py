@@ -175,10 +175,10 @@ def test_a_diff_that_ends_anywhere_is_read_or_refused(tail: str) -> None:
 def test_a_mebibyte_is_read_in_well_under_a_second() -> None:
     body = "".join(f"+    value_{i} = compute({i})  # note\n" for i in range(24_000))
     text = f"--- /dev/null\n+++ b/big.py\n@@ -0,0 +1,24000 @@\n{body}"
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(only(text).added) == 24_000
     # Measured at about 10 ms; the bound leaves room for a busy machine, and still catches a quadratic reader.
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def git(repository: Path, *arguments: str) -> str:
