@@ -78,10 +78,16 @@ class BulkLine(FixBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ConfidenceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is handed in as a fix may be asked about: its name, title, domains and learnings count for nothing."""
+
     agent_id: AgentId
     repository: Repository
+    external_id: ExternalId | None = None
     author: Author | None = None
+    title: Title | None = None
     fix_type: FixType | None = None
+    domains: Domains = ()
+    learning_ids: LearningIds = ()
     signals: SignalsBody | None = None
     diff: str | None = None
     features: dict[str, float] | None = None

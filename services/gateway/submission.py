@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-import msgspec
-
 from services.gateway.bodies import BulkLine, ConfidenceBody, FixBody, OutcomeBody
 from services.gateway.keys import Principal
 from services.gateway.problems import ApiError, invalid
@@ -15,6 +13,7 @@ from shared.features.vector import check_claimed
 from shared.ids import derived_id, fix_id, new_id
 
 MAX_KEY_LENGTH = 255
+SCORED = frozenset(ConfidenceBody.__struct_fields__) & frozenset(Candidate.__struct_fields__)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 # A diff of 1 MiB in JSON, with room for escapes; bulk bodies are streamed and limited by line.
 MAX_BODY_BYTES = 4 << 20
@@ -31,7 +30,7 @@ def check_agent(principal: Principal, agent_id: str) -> None:
 def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Candidate:
     """Raises `ApiError` for an agent that the key may not act for. `check_change` is apart: it is dear."""
     check_agent(principal, body.agent_id)
-    return Candidate(**msgspec.structs.asdict(body), explain=explain)
+    return Candidate(**{name: getattr(body, name) for name in SCORED}, explain=explain)
 
 
 def check_change(body: FixBody | ConfidenceBody) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -166,6 +167,8 @@ async def test_a_prediction_is_kept_on_every_gateway_until_another_model_is_prom
         asked = len(scoring.lists)
         assert await ask(other) == first
         assert (await ask(other, author="someone else"))["cached"] is False, "everything that is scored is in the key"
+        whole = {"title": "fix: login", "external_id": "4f1c2d7", "domains": ["auth"], "learning_ids": [str(uuid4())]}
+        assert await ask(other, **whole) == first, "a fix is asked about as it would be handed in"
         assert len(scoring.lists) == asked + 1
         explained = await ask(one, "/v1/confidence?explain=true")
         assert "contributions" in explained
