@@ -1,9 +1,11 @@
 """What `POST /v1/confidence` answers: from Redis while the model that said it is the champion, else from scoring.
 
 A prediction is kept under `ml:confidence:{fix_hash}`, the sha256 of everything that is scored. History moves on
-meanwhile, so it says of itself that it is `cached`; a promotion ends it at once.
+meanwhile, so it says of itself that it is `cached`; a promotion ends it at once. Nobody waits until it is kept.
 """
 
+import asyncio
+import contextvars
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -15,11 +17,14 @@ from services.gateway.cache import PREDICTION, Count
 from services.gateway.coalescer import Coalescer
 from services.gateway.problems import ApiError
 from services.gateway.redis_client import AWAY, redis_client
-from shared.contracts.commands import Candidate, Confidence, Reply
+from shared.contracts.commands import Candidate, Reply
+from shared.ending import end
 from shared.flags import Flags
 from shared.generations import PREDICTIONS, Generations, every
 
 CONNECTIONS = 4
+# More than that, and Redis is slower than what is asked: it is kept another time.
+MOST_UNKEPT = 4096
 GENERATION = every(PREDICTIONS)
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -59,6 +64,8 @@ class Predictions:
         self._generations = generations
         self._flags = flags
         self._count = count
+        self._unkept: dict[str, bytes] = {}
+        self._keeping: asyncio.Task[None] | None = None
 
     async def of(self, question: Question) -> bytes:
         """The body of the answer. Raises `ApiError`."""
@@ -102,7 +109,7 @@ class Predictions:
         if reply.problem is not None:
             raise ApiError.of(reply.problem)
         if word is not None:
-            await self._keep(question, word, bytes(reply.value))
+            self._keep(question, word, bytes(reply.value))
         return bytes(reply.value)
 
     async def _ask_scoring(self, encoded: bytes) -> Reply:
@@ -111,17 +118,31 @@ class Predictions:
         [reply] = await self._send([encoded])
         return reply
 
-    async def _keep(self, question: Question, word: bytes, body: bytes) -> None:
+    def _keep(self, question: Question, word: bytes, body: bytes) -> None:
         """What a fallback said is not kept, nor what another model than the champion said."""
         said: dict[str, Any] = msgspec.json.decode(body)
-        version = msgspec.convert(said, Confidence).model_version
-        if said["degraded"] or version is None or version != self.champion:
+        version = said["model_version"]
+        if said["degraded"] or version is None or version != self.champion or len(self._unkept) == MOST_UNKEPT:
             return
         kept = Kept(word, version, msgspec.json.encode({**said, "cached": True}))
-        try:
-            await self._redis.set(question.key, msgspec.msgpack.encode(kept), ex=PREDICTION.ttl_seconds)
-        except AWAY:
-            return
+        self._unkept[question.key] = msgspec.msgpack.encode(kept)
+        if self._keeping is None or self._keeping.done():
+            # In a context of its own: it is not part of this question's trace.
+            self._keeping = asyncio.create_task(self._write(), context=contextvars.Context())
+
+    async def _write(self) -> None:
+        """What came meanwhile goes along in the next trip."""
+        while self._unkept:
+            found, self._unkept = self._unkept, {}
+            try:
+                async with self._redis.pipeline(transaction=False) as trip:
+                    for key, data in found.items():
+                        trip.set(key, data, ex=PREDICTION.ttl_seconds)
+                    await trip.execute()
+            except AWAY:
+                return
 
     async def close(self) -> None:
+        if self._keeping is not None:
+            await end([self._keeping])
         await self._redis.aclose()
