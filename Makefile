@@ -73,7 +73,7 @@ bench-edge: .venv/.dev.stamp .venv/.bench.stamp ## the edge, beside the least th
 contract-files: .venv/.dev.stamp ## write docs/openapi.json, asyncapi.json and problems.md anew
 	@.venv/bin/python -m services.gateway.contract_files docs
 
-bench-scoring: .venv/.dev.stamp .venv/.bench.stamp ## what a score costs: a row, a diff in the worker, the path over HTTP beside others
+bench-scoring: .venv/.dev.stamp .venv/.bench.stamp .venv/mlserver ## what a score costs: a row, a diff in the worker, the path over HTTP beside others
 	@.venv/bin/python -m benchmarks.bench_scoring
 
 soak: .venv/.dev.stamp ## a thousand models swapped under load: no failed request, flat memory
@@ -96,6 +96,11 @@ fuzz: .venv/.dev.stamp ## texts without end for the diff reader, five minutes
 .venv/.%.stamp: pyproject.toml uv.lock .venv/bin/uv
 	@$(UV) sync --frozen --inexact --no-default-groups --group $* --quiet
 	@touch $@
+
+# Apart, for it wants other versions of what this project has. Where it cannot be had the rest is measured without it.
+.venv/mlserver: .venv/bin/uv
+	@$(UV) venv --quiet --python .venv/bin/python $@ && $(UV) pip install --quiet --python $@/bin/python mlserver==1.7.1 mlserver-lightgbm==1.7.1 \
+	  || echo 'without MLServer'
 
 .venv/bin/uv:
 	@for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11 none; do \

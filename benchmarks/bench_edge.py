@@ -16,7 +16,7 @@ from statistics import median
 import uvloop
 from redis.asyncio import Redis
 
-from benchmarks.closed_loop import Measured, Target, measure
+from benchmarks.closed_loop import Measured, Target, get, measure, post
 from benchmarks.edge_peers import BODY_KEY
 from benchmarks.load import Client, fixes
 from benchmarks.local_platform import CHECKOUT, Platform, free_port, platform
@@ -50,18 +50,6 @@ async def peer(name: str, redis_url: str) -> AsyncIterator[tuple[int, int]]:
     finally:
         process.terminate()
         await process.wait()
-
-
-def get(path: str, **headers: str) -> bytes:
-    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\n{lines}\r\n".encode()
-
-
-def post(path: str, body: object, **headers: str) -> bytes:
-    data = json.dumps(body).encode()
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{lines}"
-    return f"{head}content-length: {len(data)}\r\n\r\n".encode() + data
 
 
 async def learned(client: Client) -> str:

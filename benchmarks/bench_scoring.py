@@ -12,9 +12,13 @@ import random
 import sys
 import tempfile
 import time
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from itertools import islice
+from math import isnan
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,8 +30,9 @@ import numpy as np
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from benchmarks.closed_loop import Measured, Target, measure, post
 from benchmarks.load import Client, diff
-from benchmarks.local_platform import free_port, platform
+from benchmarks.local_platform import CHECKOUT, free_port, platform
 from benchmarks.served_models import artefact, registered, vectors
 from services.scoring.answers import Answers
 from services.scoring.commands import Commands
@@ -35,6 +40,8 @@ from services.scoring.handlers import utc_now
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model import Model, load
 from services.scoring.store import Store
+from services.trainer import default
+from shared.artefacts import decode
 from shared.bus import Bus
 from shared.contracts.envelope import seal
 from shared.contracts.models import ModelPromoted
@@ -53,8 +60,18 @@ ROWS = 1000
 DIFFS = 400
 DIFF_BYTES = 5_000
 HISTORY_DAYS = 180
-PATH_SECONDS = 3.0
+PATH_ROUNDS, PATH_SECONDS = 5, 2.0
+# More than any of them answers in a round, and no two alike.
+MOST_ASKED = 30_000
 CLIENTS = (1, 32)
+# Of what the gateway should reach, beside each.
+GOALS = {
+    (1, "asgi"): "  (at most 1.9)",
+    (32, "asgi"): "  (at least 0.8 times as many)",
+    (32, "fastapi"): "  (at least 1.5 times as many)",
+    (32, "mlserver"): "  (at least 4 times as many)",
+}
+MLSERVER = CHECKOUT / ".venv/mlserver/bin/mlserver"
 
 
 def cost(do: Callable[[Any], object], items: Sequence[Any]) -> float:
@@ -67,20 +84,21 @@ def cost(do: Callable[[Any], object], items: Sequence[Any]) -> float:
 
 def single_rows() -> None:
     rows = vectors()[:ROWS].tolist()
-    for size in SIZES:
-        model = artefact(size)
+    served = {f"{size} trees of 31 leaves": artefact(size) for size in SIZES}
+    served["the model that ships"] = decode(default.artefact(), sha256=default.about().sha256)
+    for name, model in served.items():
         ours, booster = Predictor(model), lightgbm.Booster(model_str=model.booster)
         ways: dict[str, Callable[[Any], object]] = {
             "Predictor": ours,
             "Booster on numpy": lambda row, b=booster: b.predict(np.asarray([row]), raw_score=True, num_threads=1),
             "formula": formula,
         }
-        seen: dict[str, list[float]] = {name: [] for name in ways}
+        seen: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(ROUNDS):
-            for name, do in ways.items():
-                seen[name].append(cost(do, rows))
-        told = "  ".join(f"{name} {median(times):6.1f}" for name, times in seen.items())
-        print(f"  a row, {size} trees of 31 leaves, microseconds: {told}", flush=True)
+            for way, do in ways.items():
+                seen[way].append(cost(do, rows))
+        told = "  ".join(f"{way} {median(times):6.1f}" for way, times in seen.items())
+        print(f"  a row, {name}, microseconds: {told}", flush=True)
 
 
 def large_diffs(count: int) -> list[str]:
@@ -156,28 +174,45 @@ class _Message(msgspec.Struct):
 
 
 @asynccontextmanager
-async def peers(found: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
-    """Their URLs by name."""
+async def peers(found: dict[str, Any], model: str) -> AsyncIterator[dict[str, tuple[int, int]]]:
+    """(port, pid) of each by name; MLServer only where `make` could install it."""
     ports = {"asgi": free_port(), "fastapi": free_port()}
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
-        text.write(artefact(TREES).booster)
-        text.flush()
-        calls = [
-            ("worker", "0", found["nats_url"]),
-            ("asgi", str(ports["asgi"]), found["nats_url"]),
-            ("fastapi", str(ports["fastapi"]), text.name),
-        ]
-        children = [
-            await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.chains", *call) for call in calls
-        ]
+    with tempfile.TemporaryDirectory() as name:
+        text = Path(name, "model.txt")
+        text.write_text(model)
+        calls = {
+            "worker": ("0", found["nats_url"]),
+            "asgi": (str(ports["asgi"]), found["nats_url"]),
+            "fastapi": (str(ports["fastapi"]), str(text)),
+        }
+        commands = {what: (sys.executable, "-m", "benchmarks.chains", what, *rest) for what, rest in calls.items()}
+        if MLSERVER.exists():
+            ports["mlserver"] = set_up_mlserver(Path(name))
+            commands["mlserver"] = (str(MLSERVER), "start", name)
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        children = {
+            what: await asyncio.create_subprocess_exec(*command, env=environment, stdout=DEVNULL, stderr=DEVNULL)
+            for what, command in commands.items()
+        }
         try:
             for port in ports.values():
                 await _listening(port)
-            yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+            yield {what: (port, children[what].pid) for what, port in ports.items()}
         finally:
-            for child in children:
+            for child in children.values():
                 child.terminate()
-            await asyncio.gather(*(child.wait() for child in children))
+            await asyncio.gather(*(child.wait() for child in children.values()))
+
+
+def set_up_mlserver(directory: Path) -> int:
+    """The port of what it will serve in the process that takes the requests, as the others do."""
+    port = free_port()
+    settings = {"host": "127.0.0.1", "http_port": port, "grpc_port": free_port(), "metrics_port": free_port()}
+    model = {"implementation": "mlserver_lightgbm.LightGBMModel", "parameters": {"uri": "./model.txt", "version": "1"}}
+    quiet = {"parallel_workers": 0, "debug": False}
+    (directory / "settings.json").write_text(json.dumps(settings | quiet))
+    (directory / "model-settings.json").write_text(json.dumps({"name": "confidence"} | model))
+    return port
 
 
 async def _listening(port: int) -> None:
@@ -202,22 +237,13 @@ def bodies() -> Iterator[dict[str, Any]]:
         yield {"agent_id": "claude", "repository": "acme/shop", "features": features}
 
 
-async def path(client: Client, clients: int, asked: Iterator[dict[str, Any]]) -> tuple[float, float, int]:
-    """(answers a second, median milliseconds, answers that were none)."""
-    times: list[float] = []
-    others = 0
-    begin = time.perf_counter()
-
-    async def caller() -> None:
-        nonlocal others
-        while time.perf_counter() - begin < PATH_SECONDS:
-            started = time.perf_counter()
-            status, _ = await client.post("/v1/confidence", next(asked))
-            times.append(time.perf_counter() - started)
-            others += status != 200
-
-    await asyncio.gather(*(caller() for _ in range(clients)))
-    return len(times) / (time.perf_counter() - begin), 1000 * median(times), others
+def requests(name: str, asked: Iterator[dict[str, Any]], key: str) -> tuple[bytes, ...]:
+    """As many as a round may need."""
+    if name == "mlserver":
+        rows = [[0.0 if isnan(value) else value for value in row] for row in vectors()[:ROWS].tolist()]
+        inputs = [{"name": "row", "shape": [1, len(row)], "datatype": "FP64", "data": row} for row in rows]
+        return tuple(post("/v2/models/confidence/infer", {"inputs": [row]}) for row in inputs)
+    return tuple(post("/v1/confidence", body, authorization=f"Bearer {key}") for body in islice(asked, MOST_ASKED))
 
 
 async def never_shed(found: dict[str, Any], key: str) -> None:
@@ -229,26 +255,29 @@ async def never_shed(found: dict[str, Any], key: str) -> None:
         raise RuntimeError(f"shedding could not be switched off: {answer.decode()}")
 
 
-async def paths(found: dict[str, Any], key: str) -> None:
+async def paths(found: dict[str, Any], key: str, gateway: tuple[int, int]) -> None:
     await never_shed(found, key)
-    async with peers(found) as urls:
-        clients = {"gateway": Client(found["gateway_url"], key)} | {n: Client(u, key) for n, u in urls.items()}
-        asked = bodies()
+    asked = bodies()
+    async with peers(found, artefact(TREES).booster) as others:
         for concurrent in CLIENTS:
-            seen: dict[str, list[tuple[float, float, int]]] = {name: [] for name in clients}
-            for _ in range(ROUNDS):
-                for name, client in clients.items():
-                    seen[name].append(await path(client, concurrent, asked))
-            rates = {name: median(rate for rate, _, _ in rounds) for name, rounds in seen.items()}
-            for name, rounds in seen.items():
-                milliseconds, failed = median(ms for _, ms, _ in rounds), sum(others for _, _, others in rounds)
-                print(
-                    f"  {concurrent:2} clients  {name:8} {rates[name]:7.0f}/s  p50 {milliseconds:6.2f} ms  "
-                    f"gateway = {rates['gateway'] / rates[name]:.2f} x{f'  failed: {failed}' if failed else ''}",
-                    flush=True,
-                )
-        for client in clients.values():
-            client.close()
+            seen: dict[str, list[Measured]] = {name: [] for name in ("gateway", *others)}
+            for _ in range(PATH_ROUNDS):
+                for name, (port, pid) in {"gateway": gateway, **others}.items():
+                    target = Target(port, pid, requests(name, asked, key))
+                    seen[name].append(await measure(target, concurrent, PATH_SECONDS))
+            for name, measured in seen.items():
+                tell(concurrent, name, measured, seen["gateway"])
+
+
+def tell(clients: int, name: str, seen: list[Measured], ours: list[Measured]) -> None:
+    rate = median(o.per_second / m.per_second for o, m in zip(ours, seen, strict=True))
+    slower = median(o.p50_ms / m.p50_ms for o, m in zip(ours, seen, strict=True))
+    p50, p99 = median(m.p50_ms for m in seen), median(m.p99_ms for m in seen)
+    print(
+        f"  {clients:2} clients  {name:8} {median(m.per_second for m in seen):7.0f}/s  p50 {p50:6.2f} p99 {p99:6.2f} ms"
+        f"   gateway = {rate:5.2f} times as many, its p50 {slower:.2f} times as long{GOALS.get((clients, name), '')}",
+        flush=True,
+    )
 
 
 async def promote(found: dict[str, Any], owner: asyncpg.Connection) -> None:
@@ -279,7 +308,7 @@ async def main() -> None:
         await with_history(owner)
         await in_the_worker(found)
         await promote(found, owner)
-        await paths(found, place.key())
+        await paths(found, place.key(), (place.port, place.pids()["gateway"]))
         await owner.close()
 
 

@@ -1,6 +1,7 @@
 """One request again and again over many connections, with as little of the machine as Python allows."""
 
 import asyncio
+import json
 import re
 import time
 from dataclasses import dataclass, field
@@ -10,6 +11,18 @@ from typing import cast
 
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.I)
 TICKS_PER_SECOND = 100  # of /proc/PID/stat
+
+
+def get(path: str, **headers: str) -> bytes:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\n{lines}\r\n".encode()
+
+
+def post(path: str, body: object, **headers: str) -> bytes:
+    data = json.dumps(body).encode()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{lines}"
+    return f"{head}content-length: {len(data)}\r\n\r\n".encode() + data
 
 
 @dataclass(frozen=True)
