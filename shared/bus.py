@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
 from shared.contracts.envelope import Envelope, Event, seal
@@ -27,6 +29,8 @@ PING_SECONDS = 5
 BATCH_SIZE = 64
 # Short timeouts are worse than long ones: a message that meets the gap between two pulls waits. See PullSub.
 PULL_SECONDS = 5.0
+
+Answer = Callable[[Msg], Awaitable[bytes]]
 
 log = logging.getLogger(__name__)
 # FastStream's own logger brings its own handler and format.
@@ -51,6 +55,9 @@ class Bus:
     def __init__(self, settings: Settings, service: str) -> None:
         self.service = service
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
+        # What is answered, by subject.
+        self.answers: dict[str, Answer] = {}
+        self._answering: list[Subscription] = []
         self.broker = NatsBroker(
             settings.nats_url,
             name=f"precedent-{service}",
@@ -86,6 +93,19 @@ class Bus:
         if self.nc.max_payload < MAX_PAYLOAD_BYTES:
             raise RuntimeError(f"NATS allows {self.nc.max_payload} bytes a message; set max_payload to 8MB")
         await self.js.stream_info("FIXES")
+
+    async def start(self) -> None:
+        """Hears and answers from here on."""
+        await self.broker.start()
+        for subject, answer in self.answers.items():
+            self._answering.append(await self.nc.subscribe(subject, queue=self.service, cb=answering(answer)))
+
+    async def stop(self) -> None:
+        """Requests and messages in hand are finished first."""
+        for subscription in self._answering:
+            with suppress(nats.errors.Error, OSError):
+                await subscription.drain()  # type: ignore[no-untyped-call]
+        await self.broker.stop()
 
     @property
     def connected(self) -> bool:
@@ -126,6 +146,25 @@ class Bus:
         """Decorator: every replica hears this, at most once; read the present state at start and reconnect."""
         return self.broker.subscriber(subject, ack_policy=AckPolicy.MANUAL, no_reply=True)
 
-    def answer(self, subject: str) -> Any:
-        """Decorator: one replica of the service answers this request."""
-        return self.broker.subscriber(subject, queue=self.service, ack_policy=AckPolicy.MANUAL)
+    def answer(self, subject: str) -> Callable[[Answer], Answer]:
+        """Decorator: one replica of the service answers this request.
+
+        Straight from NATS's client: what the framework does around a handler takes longer than most answers.
+        """
+
+        def take(answer: Answer) -> Answer:
+            self.answers[subject] = answer
+            return answer
+
+        return take
+
+
+def answering(answer: Answer) -> Callable[[Msg], Awaitable[None]]:
+    async def answered(message: Msg) -> None:
+        try:
+            await message.respond(await answer(message))
+        except Exception:
+            # Whoever asked hears nothing, and says after its own while that nobody answers.
+            log.exception("%s was not answered", message.subject)
+
+    return answered

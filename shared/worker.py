@@ -98,7 +98,7 @@ class Worker:
         self._stage = "loading"
         await self._start()
         self._tasks.extend(asyncio.create_task(run()) for run in self._loops())  # type: ignore[arg-type]
-        await self.bus.broker.start()
+        await self.bus.start()
         gc.collect()
         gc.freeze()
         self._stage = "ready"
@@ -142,7 +142,7 @@ class Worker:
         self._stage = "draining"
         self.delivery.draining.set()
         with suppress(Exception):
-            await self.bus.broker.stop()
+            await self.bus.stop()
         if self.stop is not None:
             with suppress(Exception):
                 await self.stop()

@@ -140,7 +140,7 @@ class Runtime:
 
     async def _connect(self) -> None:
         await until("NATS", self.bus.open)
-        await self.bus.broker.start()
+        await self.bus.start()
         self._spawn(self.flags.follow())
         self._spawn(self.generations.keep())
         self._spawn(self._read_events())
@@ -159,7 +159,7 @@ class Runtime:
     async def close(self) -> None:
         await end(self._tasks)
         with suppress(FastStreamException, nats.errors.Error, OSError):
-            await self.bus.broker.stop()
+            await self.bus.stop()
         await self.limiter.close()
         await self.markers.close()
         for store in (self.claims, self.generations, self.cache, self.predictions):

@@ -79,12 +79,18 @@ def test_every_subscriber_states_its_ack_policy(service: str) -> None:
 def test_no_subscriber_of_an_event_answers_its_publisher(service: str) -> None:
     """It would answer into the inbox where the publisher waits for JetStream's acknowledgement."""
     for subject, subscriber in heard(service):
-        assert (subject, subscriber._no_reply) == (subject, subject not in COMMANDS)
+        assert (subject, subscriber._no_reply) == (subject, True)
 
 
-def test_every_subscriber_of_a_request_shares_it_with_the_other_replicas(service: str) -> None:
+def test_every_replica_hears_what_is_no_work(service: str) -> None:
     for subject, subscriber in heard(service, work=False):
-        assert (subject, subscriber.queue) == (subject, service if subject in COMMANDS else "")
+        assert (subject, subscriber.queue) == (subject, "")
+
+
+def test_every_command_is_answered_by_the_service_that_it_names_and_by_no_other() -> None:
+    answered = {subject: name for name in SERVICES for subject in bus_of(name).answers}
+    assert answered == {subject: subject.split(".")[0] for subject in COMMANDS}
+    assert sum(len(bus_of(name).answers) for name in SERVICES) == len(COMMANDS)
 
 
 def test_the_connection_is_never_given_up(service: str) -> None:
@@ -131,6 +137,8 @@ def using(names: set[str], *rooms: str) -> set[str]:
 
 def test_subscribers_are_made_by_the_bus_alone() -> None:
     assert using({"subscriber"}, *ROOMS) == {"shared/bus.py"}
+    # A stream in its order is followed by the client's own means.
+    assert using({"subscribe"}, *ROOMS) == {"shared/bus.py", "services/gateway/follower.py"}
 
 
 def test_streams_consumers_and_buckets_are_declared_in_one_place() -> None:
