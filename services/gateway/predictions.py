@@ -23,6 +23,8 @@ from shared.flags import Flags
 from shared.generations import PREDICTIONS, Generations, every
 
 CONNECTIONS = 4
+# Until then what was answered is gathered, and asked for again it is answered anew.
+KEEP_SECONDS = 0.02
 # More than that, and Redis is slower than what is asked: it is kept another time.
 MOST_UNKEPT = 4096
 GENERATION = every(PREDICTIONS)
@@ -131,8 +133,9 @@ class Predictions:
             self._keeping = asyncio.create_task(self._write(), context=contextvars.Context())
 
     async def _write(self) -> None:
-        """What came meanwhile goes along in the next trip."""
+        """What comes within a moment goes along in one trip."""
         while self._unkept:
+            await asyncio.sleep(KEEP_SECONDS)
             found, self._unkept = self._unkept, {}
             try:
                 async with self._redis.pipeline(transaction=False) as trip:
