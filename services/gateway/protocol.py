@@ -25,7 +25,7 @@ STREAMED_BYTES_PER_SECOND = 64
 TICK_SECONDS = 1.0
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 << 10
-MAX_URL_BYTES = 8 << 10
+MAX_URL_BYTES = 24 << 10
 
 
 Headers = list[tuple[bytes, bytes]]

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from services.gateway import protocol
-from services.gateway.protocol import MAX_HEADERS, seconds_for
+from services.gateway.protocol import MAX_HEADERS, MAX_URL_BYTES, seconds_for
 from tests.diffs import fix
 from tests.world import Api, World
 
@@ -141,7 +141,7 @@ async def test_headers_are_limited_in_number_and_size_and_name_no_coding(
 
 
 async def test_a_url_is_limited_in_length(api: Api) -> None:
-    answer = await api.get("/v1/fixes", params={"q": "x" * 9_000})
+    answer = await api.get("/v1/fixes", params={"q": "x" * MAX_URL_BYTES})
     assert (answer.status_code, answer.json()["code"]) == (414, "url_too_long")
     assert (await api.get("/v1/fixes", params={"q": "x" * 200})).status_code == 200
 
