@@ -43,8 +43,9 @@ create function pg_temp.domain(i bigint, salt bigint, rows bigint) returns text 
 return 'domain-' || (pg_temp.skewed(i, salt, 1000)
   + case when i > rows / 3 and pg_temp.skewed(i, salt, 1000) % 7 = 3 then 1 else 0 end);
 create temp table phrases as
-select n::integer, (select string_agg(pg_temp.word(pg_temp.skewed(n * 16 + w, 1, 4000)), ' ') from generate_series(1, 5) w)
-  as text from generate_series(0, 49999) n;
+select n::integer, (
+  select string_agg(pg_temp.word(pg_temp.skewed(n * 16 + w, 1, 4000)), ' ') from generate_series(1, 5) w
+) as text from generate_series(0, 49999) n;
 create temp table vectors as
 select n::integer, l2_normalize((select array_agg((pg_temp.u(n * 256 + d, 2) - 0.5)::real order by d)
   from generate_series(1, 256) d)::vector(256))::halfvec(256) as v from generate_series(0, 999) n;
@@ -61,7 +62,7 @@ select pg_temp.id('fix', i), 'seed', 'agent-' || pg_temp.skewed(i, 10, 50),
   'fix: ' || p.text, 'fix',
   case when pg_temp.u(i, 13) < 0.2 then '{}' when pg_temp.u(i, 13) < 0.7 then array[pg_temp.domain(i, 14, $1)]
     else array[pg_temp.domain(i, 14, $1), pg_temp.domain(i, 15, $1)] end,
-  pg_temp.u(i, 16) < 0.7, pg_temp.at(i, $1), q.text || repeat('+ a line of a change, as long as they are' || e'\\n', 15),
+  pg_temp.u(i, 16) < 0.7, pg_temp.at(i, $1), q.text || repeat('+ a line of a change, as long as they are ' || i, 15),
   case when i > $1 * 0.96 then 'scored' when pg_temp.u(i, 17) < 0.8 then 'succeeded' when pg_temp.u(i, 17) < 0.92
     then 'failed' when pg_temp.u(i, 17) < 0.999 then 'scored' else 'rejected' end,
   pg_temp.at(i, $1) + interval '1 second', 0.5 + pg_temp.u(i, 18) / 2, 'model', 'confidence-0', 20, false, 'review',
@@ -158,7 +159,7 @@ select pg_temp.id('case', i), 'seed', 'agent-' || pg_temp.skewed(i, 70, 50), p.t
   case when s.status <> 'open' then pg_temp.at(i, $1 / 10) + pg_temp.u(i, 73) * interval '1 day' end
 from generate_series(1, $1::bigint / 10) i
 cross join lateral (
-  select case when i > $1 / 10 - 500 then 'open' when pg_temp.u(i, 74) < 0.8 then 'resolved' else 'expired' end as status
+  select case when i > $1 / 10 - 500 then 'open' when pg_temp.u(i, 74) < 0.8 then 'resolved' else 'expired' end status
 ) s
 join phrases p on p.n = floor(50000 * pg_temp.u(i, 75))
 order by i
@@ -186,6 +187,7 @@ STEPS = {
     "uses": USES, "collaborations": COLLABORATIONS, "members": MEMBERS, "solutions": SOLUTIONS, "votes": VOTES,
 }  # fmt: skip
 
+SESSION = "set synchronous_commit = off; set maintenance_work_mem = '2GB'; set work_mem = '256MB'"
 INDEXES = """
 select indexrelid::regclass::text as name, pg_get_indexdef(indexrelid) as made_by from pg_index
 where indrelid = any($1::text[]::regclass[]) and not indisunique
@@ -198,7 +200,9 @@ async def fill(url: str, rows: int) -> None:
     try:
         if await connection.fetchval("select exists (select from scoring.agent_auto_fixes)"):
             raise SystemExit("there are fixes already: seed an empty deployment")
-        await connection.execute("set synchronous_commit = off; set maintenance_work_mem = '2GB'; set work_mem = '256MB'")
+        await connection.execute(
+            "set synchronous_commit = off; set maintenance_work_mem = '2GB'; set work_mem = '256MB'"
+        )
         indexes = await connection.fetch(INDEXES, LOADED)
         for index in indexes:
             await connection.execute(f"drop index {index['name']}")
@@ -242,7 +246,9 @@ def rows_wanted(arguments: Sequence[str]) -> int:
 async def main() -> None:
     rows, started = rows_wanted(sys.argv[1:]), time.perf_counter()
     await fill(database_url(), rows)
-    print(f"{rows:,} fixes, {rows:,} learnings and {rows // 10:,} collaborations in {time.perf_counter() - started:.0f} s")
+    print(
+        f"{rows:,} fixes, {rows:,} learnings and {rows // 10:,} collaborations in {time.perf_counter() - started:.0f} s"
+    )
 
 
 if __name__ == "__main__":
