@@ -22,8 +22,8 @@ LOADED = (
     "scoring.agent_auto_fixes", "scoring.fix_domains", "scoring.fix_outcomes", "scoring.author_history",
     "scoring.file_history", "scoring.repository_history", "patterns.patterns", "patterns.pattern_places",
     "patterns.fix_patterns", "patterns.agent_learnings", "patterns.learning_domains", "patterns.learning_domain_counts",
-    "patterns.learning_uses", "patterns.agent_collaborations", "patterns.collaboration_members",
-    "patterns.collaboration_solutions", "patterns.collaboration_votes",
+    "patterns.learning_uses", "patterns.learning_versions", "patterns.agent_collaborations",
+    "patterns.collaboration_members", "patterns.collaboration_solutions", "patterns.collaboration_votes",
 )  # fmt: skip
 
 # `u`: evenly in [0, 1), another for each salt; `skewed`: from 1 to `most`, each half as likely as those of half its
@@ -143,6 +143,12 @@ join phrases t on t.n = floor(50000 * pg_temp.u(i, 54))
 join vectors a on a.n = i % 1000 join vectors b on b.n = i / 1000 % 1000
 order by i
 """
+VERSIONS = """
+insert into patterns.learning_versions (learning_id, version, title, body, agent_domains, status, held_reasons,
+  replaced_by)
+select l.id, 1, l.title, l.body, l.agent_domains, l.status, '{}', 'seed'
+from generate_series(1, $1::bigint, 5) i join patterns.agent_learnings l on l.id = pg_temp.id('learning', i)
+"""
 USES = """
 insert into patterns.learning_uses (learning_id, fix_id, succeeded, revision)
 select distinct pg_temp.id('learning', 1 + floor($1 * pg_temp.u(i, 60))::bigint), pg_temp.id('fix', i),
@@ -184,7 +190,8 @@ from generate_series(1, $1::bigint / 10) i cross join generate_series(0, 1) s cr
 """
 STEPS = {
     "outcomes": OUTCOMES, "history": HISTORY, "patterns": PATTERNS, "categories": CATEGORIZED, "learnings": LEARNINGS,
-    "uses": USES, "collaborations": COLLABORATIONS, "members": MEMBERS, "solutions": SOLUTIONS, "votes": VOTES,
+    "versions": VERSIONS, "uses": USES, "collaborations": COLLABORATIONS, "members": MEMBERS, "solutions": SOLUTIONS,
+    "votes": VOTES,
 }  # fmt: skip
 
 SESSION = "set synchronous_commit = off; set maintenance_work_mem = '2GB'; set work_mem = '256MB'"

@@ -18,7 +18,7 @@ from tests.architecture.source import files
 STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\s", re.I)
 ROWS = 1_000_000
 SMALL = {"patterns.learning_domain_counts"}
-LARGE = ({*LOADED} - SMALL) | {"patterns.learning_versions", "scoring.inbox", "patterns.inbox"}
+LARGE = {*LOADED} - SMALL
 
 
 def modules() -> list[ModuleType]:
@@ -29,16 +29,19 @@ def modules() -> list[ModuleType]:
 
 def statements(module: ModuleType) -> Iterator[tuple[str, str]]:
     """(name, text) of all that begins as a statement does, whether it is whole or a part of one."""
-    tree = ast.parse(inspect.getsource(module))
-    for node in tree.body:
-        for name in [t.id for t in getattr(node, "targets", ()) if isinstance(t, ast.Name)]:
-            value = getattr(module, name)
-            yield from ((name, text) for text in texts(value) if STATEMENT.match(text))
-    for part in tree.body:
-        if isinstance(part, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            for node in ast.walk(part):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value):
-                    yield f"line {node.lineno}", node.value
+    body = ast.parse(inspect.getsource(module)).body
+    names = [target.id for node in body for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)]
+    found = [(name, text) for name in names for text in texts(getattr(module, name))]
+    found += [said for node in body if not isinstance(node, ast.Assign) for said in inline(node)]
+    yield from (each for each in found if STATEMENT.match(each[1]))
+
+
+def inline(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Every text in the code of a class or function, without docstrings."""
+    told = {id(each.value) for each in ast.walk(node) if isinstance(each, ast.Expr)}
+    for each in ast.walk(node):
+        if isinstance(each, ast.Constant) and isinstance(each.value, str) and id(each) not in told:
+            yield f"line {each.lineno}", each.value
 
 
 def texts(value: object) -> list[str]:
@@ -64,12 +67,26 @@ async def claim_large(owner: asyncpg.Connection) -> None:
     )
 
 
-async def read_whole(owner: asyncpg.Connection, sql: str, arguments: Sequence[Any] | None = None) -> set[str]:
-    """The large tables that are read from end to end: with these arguments, or, without, by a plan for any."""
-    generic = ", generic_plan" if arguments is None else ""
-    explain = await owner.prepare(f"explain (verbose, format json{generic}) {sql}")
-    given = [None] * len(explain.get_parameters()) if arguments is None else arguments
-    [plan] = json.loads(await explain.fetchval(*given))
+async def read_whole(owner: asyncpg.Connection, sql: str, arguments: Sequence[Any]) -> set[str]:
+    """The large tables that are read from end to end with these arguments."""
+    return _whole(await owner.fetchval(f"explain (verbose, format json) {sql}", *arguments))
+
+
+async def read_whole_by_any(owner: asyncpg.Connection, sql: str) -> set[str]:
+    """By the plan that suits whatever the arguments are. Raises `PostgresError` for what is no whole statement."""
+    await owner.execute(f"set plan_cache_mode = force_generic_plan; prepare probe as {sql}")
+    try:
+        count = await owner.fetchval(
+            "select cardinality(parameter_types) from pg_prepared_statements where name = 'probe'"
+        )
+        given = f"({', '.join(['null'] * count)})" if count else ""
+        return _whole(await owner.fetchval(f"explain (verbose, format json) execute probe{given}"))
+    finally:
+        await owner.execute("deallocate probe; reset plan_cache_mode")
+
+
+def _whole(explained: str) -> set[str]:
+    [plan] = json.loads(explained)
     return {found for found in scans(plan["Plan"]) if found in LARGE}
 
 
