@@ -172,8 +172,9 @@ order by i
 """
 MEMBERS = """
 insert into patterns.collaboration_members (collaboration_id, principal, agent_id)
-select distinct pg_temp.id('case', i), 'p' || m, 'agent-' || pg_temp.skewed(i, 70 + m, 50)
+select pg_temp.id('case', i), 'p' || m, 'agent-' || pg_temp.skewed(i, 70 + m, 50)
 from generate_series(1, $1::bigint / 10) i cross join generate_series(0, 3) m
+order by i
 """
 SOLUTIONS = """
 insert into patterns.collaboration_solutions (id, collaboration_id, principal, agent_id, title, body, created_at)
@@ -181,6 +182,7 @@ select pg_temp.id('solution', i * 2 + s), pg_temp.id('case', i), 'p' || s, 'agen
   pg_temp.at(i, $1 / 10)
 from generate_series(1, $1::bigint / 10) i cross join generate_series(0, 1) s
 join phrases p on p.n = (i + s) % 50000 join phrases q on q.n = (i + s + 1) % 50000
+order by i, s
 """
 VOTES = """
 insert into patterns.collaboration_votes (solution_id, principal, collaboration_id, value)

@@ -14,7 +14,7 @@ from services.gateway.submission import EARLIEST
 Filter = Annotated[str | None, QueryParameter(max_length=500, pattern=NO_NUL)]
 Words = Annotated[
     str | None,
-    QueryParameter(max_length=200, pattern=NO_NUL, description="Words, each of which has to begin one of the text."),
+    QueryParameter(max_length=200, pattern=NO_NUL, description="Words, all of which have to be there."),
 ]
 # As text: what the framework makes of a time may lack its offset.
 InstantText = Annotated[str | None, QueryParameter(format="date-time", max_length=40)]
@@ -26,8 +26,6 @@ IdempotencyKey = Annotated[
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", required=False, max_length=1000)]
 
 WORD = re.compile(r"[^\W_]+")
-# Shorter beginnings are those of too many words; they stand for themselves.
-LEAST_BEGINNING = 3
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -46,6 +44,4 @@ def instant(name: str, text: str | None) -> datetime | None:
 
 def search(q: str | None) -> str | None:
     """As Postgres reads a search for words: all of them. Without any it finds nothing."""
-    if q is None:
-        return None
-    return " & ".join(f"{word}:*" if len(word) >= LEAST_BEGINNING else word for word in WORD.findall(q))
+    return None if q is None else " & ".join(WORD.findall(q))

@@ -24,9 +24,10 @@ select l.id, case when l.status <> 'held' then l.title end as title,
   {interval("l.successes", "l.uses")} as interval, l.pattern_id, l.fix_id, l.collaboration_id, l.duplicate_of,
   l.uses, l.successes, l.status, l.held_reasons, l.released_by, l.superseded_by, l.created_at, l.updated_at, l.version
 """
-LEARNING = f"{LEARNING_FIELDS} from patterns.agent_learnings l"
+LEARNING_TABLES = "from patterns.agent_learnings l"
+LEARNING = f"{LEARNING_FIELDS} {LEARNING_TABLES}"
 LEARNINGS = Source(
-    "from patterns.agent_learnings l",
+    "patterns.agent_learnings l",
     "l.created_at",
     "l.id",
     {
@@ -34,11 +35,10 @@ LEARNINGS = Source(
         "category": "l.category = {}",
         "pattern_id": "l.pattern_id = {}",
         "status": "l.status = {}",
-        "q": "l.status <> 'held' and l.words @@ to_tsquery('simple', {})",
     },
 )
 LEARNINGS_BY_DOMAIN = Source(
-    "from patterns.learning_domains d join patterns.agent_learnings l on l.id = d.learning_id",
+    "patterns.learning_domains d",
     "d.created_at",
     "d.learning_id",
     {
@@ -46,12 +46,27 @@ LEARNINGS_BY_DOMAIN = Source(
         "domain": "d.domain = nullif({}, '')",
         "category": "d.category = {}",
         "status": "d.status = {}",
-        "q": LEARNINGS.filters["q"],
     },
 )
-LEARNING_PAGES = Pages(LEARNING_FIELDS, LEARNINGS, {"domain": LEARNINGS_BY_DOMAIN})
+# `words` also says whose they are, and its index which domains they are for, see its migration.
+LEARNINGS_BY_WORDS = LEARNINGS._replace(
+    filters={
+        "q": "l.status <> 'held' and l.words @@ to_tsquery('simple', {})",
+        "agent_id": "l.words @@ ('''agent:' || md5({}) || '''')::tsquery",
+        "domain": "l.agent_domains @> array[{}::text]",
+    }
+)
+LEARNING_PAGES = Pages(
+    LEARNING_FIELDS,
+    LEARNING_TABLES,
+    "l.id",
+    LEARNINGS,
+    by={("q",): LEARNINGS_BY_WORDS, ("domain",): LEARNINGS_BY_DOMAIN},
+)
 HELD_PAGES = Pages(
     "select l.id, l.title, l.body, l.principal, l.agent_id, l.agent_domains, l.held_reasons, l.created_at, l.version",
+    LEARNING_TABLES,
+    "l.id",
     LEARNINGS,
 )
 VERSIONS = """
@@ -81,9 +96,10 @@ select p.id, p.label, p.category, p.support, fared.succeeded, fared.failed,
   case when {SETTLED} > 0 then fared.succeeded::double precision / {SETTLED} end as rate,
   {interval("fared.succeeded", SETTLED)} as interval, p.example_fix_id, p.first_seen_at, p.last_seen_at
 """
-PATTERNS = Source(f"from patterns.patterns p {FARED}", "p.first_seen_at", "p.id")
-PATTERN_PAGES = Pages(PATTERN_FIELDS, PATTERNS)
-PATTERN = f"{PATTERN_FIELDS} {PATTERNS.tables}"
+PATTERN_TABLES = f"from patterns.patterns p {FARED}"
+PATTERN = f"{PATTERN_FIELDS} {PATTERN_TABLES}"
+PATTERNS = Source("patterns.patterns p", "p.first_seen_at", "p.id")
+PATTERN_PAGES = Pages(PATTERN_FIELDS, PATTERN_TABLES, "p.id", PATTERNS)
 
 # Blind until it is closed: while it is open nobody learns how a vote stands.
 SOLUTIONS = """
@@ -107,8 +123,10 @@ select c.id, c.title, c.collaboration_type, c.status, c.progress, c.principal, c
     where v.collaboration_id = c.id) as votes_cast,
   ({SOLUTIONS}) as solutions
 """
+COLLABORATION_TABLES = "from patterns.agent_collaborations c"
+COLLABORATION = f"{COLLABORATION_FIELDS} {COLLABORATION_TABLES}"
 COLLABORATIONS = Source(
-    "from patterns.agent_collaborations c",
+    "patterns.agent_collaborations c",
     "c.created_at",
     "c.id",
     {
@@ -120,8 +138,7 @@ COLLABORATIONS = Source(
         "q": "c.words @@ to_tsquery('simple', {})",
     },
 )
-COLLABORATION_PAGES = Pages(COLLABORATION_FIELDS, COLLABORATIONS)
-COLLABORATION = f"{COLLABORATION_FIELDS} {COLLABORATIONS.tables}"
+COLLABORATION_PAGES = Pages(COLLABORATION_FIELDS, COLLABORATION_TABLES, "c.id", COLLABORATIONS)
 
 # The best confirmed of each domain first, then the newest; a learning stands under each of its domains, and without
 # any under ''. What is shown is chosen by an index before anything is read of it.

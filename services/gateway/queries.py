@@ -27,10 +27,12 @@ select f.id, f.status, coalesce(f.agent_id, p.agent_id) as agent_id,
   coalesce(p.pattern_id, f.pattern_id) as pattern_id, p.duplicate_of, p.related,
   case when o.kind is not null then jsonb_build_object('kind', o.kind, 'observed_at', o.observed_at) end as outcome
 """
-OUTCOME = "left join scoring.fix_outcomes o on o.fix_id = f.id and o.effective"
-SAID = f"left join patterns.fix_patterns p on p.fix_id = f.id {OUTCOME}"
-FIX = f"{FIX_FIELDS} from scoring.agent_auto_fixes f {SAID}"
-CATEGORY = "coalesce(p.corrected_category, p.category) = {}"
+FIX_TABLES = """
+from scoring.agent_auto_fixes f
+left join patterns.fix_patterns p on p.fix_id = f.id
+left join scoring.fix_outcomes o on o.fix_id = f.id and o.effective
+"""
+FIX = f"{FIX_FIELDS} {FIX_TABLES}"
 
 
 def within(at: str) -> dict[str, str]:
@@ -38,7 +40,7 @@ def within(at: str) -> dict[str, str]:
 
 
 FIXES = Source(
-    f"from scoring.agent_auto_fixes f {SAID}",
+    "scoring.agent_auto_fixes f",
     "f.submitted_at",
     "f.id",
     within("f.submitted_at")
@@ -46,27 +48,43 @@ FIXES = Source(
         "agent_id": "f.agent_id = {}",
         "repository": "f.repository = {}",
         "status": "f.status = {}",
-        "category": CATEGORY,
-        "domain": "f.domains @> array[{}::text]",
         "q": "f.words @@ to_tsquery('simple', {})",
         "id": "f.id = {}",
     },
 )
+# `words` also says whose they are, see its migration.
+FIXES_BY_WORDS = FIXES._replace(
+    filters=FIXES.filters
+    | {
+        "agent_id": "f.words @@ ('''agent:' || md5({}) || '''')::tsquery",
+        "repository": "f.words @@ ('''repository:' || md5({}) || '''')::tsquery",
+    }
+)
 FIXES_BY_DOMAIN = Source(
-    f"from scoring.fix_domains d join scoring.agent_auto_fixes f on f.id = d.fix_id {SAID}",
+    "scoring.fix_domains d",
     "d.submitted_at",
     "d.fix_id",
     within("d.submitted_at") | {"domain": "d.domain = {}", "repository": "d.repository = {}"},
 )
 # What patterns was told, scoring may not have stored yet.
 FIXES_BY_CATEGORY = Source(
-    "from patterns.fix_patterns p join scoring.agent_auto_fixes f on f.id = p.fix_id and f.submitted_at is not null "
-    + OUTCOME,
+    "patterns.fix_patterns p join scoring.agent_auto_fixes f on f.id = p.fix_id and f.submitted_at is not null",
     "p.submitted_at",
     "p.fix_id",
-    within("p.submitted_at") | {"agent_id": "p.agent_id = {}", "repository": "p.repository = {}", "category": CATEGORY},
+    within("p.submitted_at")
+    | {
+        "agent_id": "p.agent_id = {}",
+        "repository": "p.repository = {}",
+        "category": "coalesce(p.corrected_category, p.category) = {}",
+    },
 )
-FIX_PAGES = Pages(FIX_FIELDS, FIXES, {"id": FIXES, "domain": FIXES_BY_DOMAIN, "category": FIXES_BY_CATEGORY})
+FIX_PAGES = Pages(
+    FIX_FIELDS,
+    FIX_TABLES,
+    "f.id",
+    FIXES,
+    by={("id",): FIXES, ("q",): FIXES_BY_WORDS, ("domain",): FIXES_BY_DOMAIN, ("category",): FIXES_BY_CATEGORY},
+)
 
 KNOWN_FIXES = """
 select f.id, o.kind from scoring.agent_auto_fixes f

@@ -1,6 +1,6 @@
 """How the gateway reads: one row, all rows, or a page after a keyset; and what it says while Postgres is away."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -37,7 +37,7 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Source(NamedTuple):
-    """Where a page comes from, newest first: the tables, the columns it is ordered by, and what each filter says."""
+    """Where the ids of a page are found, newest first: tables, the columns of the order, and what each filter says."""
 
     tables: str
     at: str
@@ -46,15 +46,20 @@ class Source(NamedTuple):
 
 
 class Pages(NamedTuple):
-    """What a list shows, and where it comes from; `by` names the filters for which that is elsewhere."""
+    """A list: what it shows of the ids of a page, and where they are found; `by` says for which filters elsewhere.
+
+    They are found first, in an index alone wherever that holds all that is asked.
+    """
 
     fields: str
+    tables: str
+    id: str
     plain: Source
-    by: Mapping[str, Source] = MappingProxyType({})
+    by: Mapping[tuple[str, ...], Source] = MappingProxyType({})
 
     def query(self, wanted: Mapping[str, Any], after: Keyset | None) -> tuple[str, list[Any]]:
         """The SQL of one page and its arguments, the limit left as the last one. Filter values are always arguments."""
-        source = next((self.by[name] for name in self.by if wanted.get(name) is not None), self.plain)
+        source = self.source({name for name, value in wanted.items() if value is not None})
         clauses, arguments = [f"{source.at} is not null"], []
         for name, value in wanted.items():
             if value is not None:
@@ -63,8 +68,15 @@ class Pages(NamedTuple):
         if after is not None:
             arguments += [after.at, after.id]
             clauses.append(f"({source.at}, {source.id}) < (${len(arguments) - 1}, ${len(arguments)})")
-        order = f"order by {source.at} desc, {source.id} desc limit ${len(arguments) + 1}"
-        return f"{self.fields}, {source.at} as page_at {source.tables} where {' and '.join(clauses)} {order}", arguments
+        page = (
+            f"select {source.at} as at, {source.id} as id from {source.tables} where {' and '.join(clauses)} "
+            f"order by {source.at} desc, {source.id} desc limit ${len(arguments) + 1}"
+        )
+        shown = f"{self.fields}, page.at as page_at {self.tables} join page on page.id = {self.id}"
+        return f"with page as ({page}) {shown} order by page.at desc, page.id desc", arguments
+
+    def source(self, wanted: Set[str]) -> Source:
+        return next((source for names, source in self.by.items() if wanted >= {*names}), self.plain)
 
 
 class Reads:

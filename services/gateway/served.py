@@ -91,7 +91,6 @@ agent_id q
 domain category
 domain status
 domain q
-status q
 """
     ),
 )

@@ -9,10 +9,12 @@ create index agent_learnings_pattern_page on patterns.agent_learnings (pattern_i
 where pattern_id is not null;
 drop index patterns.agent_learnings_pattern;
 
+-- As of fixes, see scoring.agent_auto_fixes.
 alter table patterns.agent_learnings add column words tsvector
-generated always as (to_tsvector('simple',
-  translate(title || ' ' || body, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))) stored;
-create index agent_learnings_words on patterns.agent_learnings using gin (words);
+generated always as (strip(to_tsvector('simple',
+  translate(title || ' ' || body, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ')))
+  || array_to_tsvector(array['agent:' || md5(agent_id)])) stored;
+create index agent_learnings_words on patterns.agent_learnings using gin (words, agent_domains);
 
 -- One row a domain that a learning is for; '' for one without. See scoring.fix_domains for why.
 -- `confirmed` is the lower end of the 95 % Wilson interval of its success, which the handbook is ordered by.

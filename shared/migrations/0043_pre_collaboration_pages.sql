@@ -9,6 +9,6 @@ create index agent_collaborations_learning on patterns.agent_collaborations (lea
 create index collaboration_members_agent on patterns.collaboration_members (agent_id, collaboration_id);
 
 alter table patterns.agent_collaborations add column words tsvector
-generated always as (to_tsvector('simple',
-  translate(title, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                '))) stored;
+generated always as (strip(to_tsvector('simple',
+  translate(title, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ')))) stored;
 create index agent_collaborations_words on patterns.agent_collaborations using gin (words);
