@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from benchmarks.seed_large import LOADED
-from services.gateway.reads import Pages
+from services.gateway.page_queries import Pages
 from tests.architecture.source import files
 
 STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\s", re.I)

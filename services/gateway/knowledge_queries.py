@@ -13,7 +13,8 @@ from services.gateway.knowledge_views import (
     LearningVersion,
     Pattern,
 )
-from services.gateway.reads import Keyset, Listing, Pages, Reads, Source
+from services.gateway.page_queries import Keyset, Pages, Source
+from services.gateway.reads import Listing, Reads
 
 # Nobody reads a held text here, so that one answer suits every caller, and may be cached.
 LEARNING_FIELDS = f"""

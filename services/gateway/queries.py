@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from services.gateway.keys import Principal
-from services.gateway.reads import Keyset, Listing, Pages, Reads, Source
+from services.gateway.page_queries import Keyset, Pages, Source
+from services.gateway.reads import Listing, Reads
 from services.gateway.views import Fix, Model, Promotion, TrainingRun
 from shared.contracts.fixes import OutcomeKind
 from shared.contracts.models import ModelKind
@@ -52,10 +53,19 @@ FIXES = Source(
         "id": "f.id = {}",
     },
 )
+# One at most, so that every filter will do.
+FIXES_NAMED = FIXES._replace(
+    tables="scoring.agent_auto_fixes f left join patterns.fix_patterns p on p.fix_id = f.id",
+    filters={
+        **FIXES.filters,
+        "category": "coalesce(p.corrected_category, p.category) = {}",
+        "domain": "f.domains @> array[{}::text]",
+    },
+)
 # `words` also says whose they are, see its migration.
 FIXES_BY_WORDS = FIXES._replace(
-    filters=FIXES.filters
-    | {
+    filters={
+        **FIXES.filters,
         "agent_id": "f.words @@ ('''agent:' || md5({}) || '''')::tsquery",
         "repository": "f.words @@ ('''repository:' || md5({}) || '''')::tsquery",
     }
@@ -83,7 +93,7 @@ FIX_PAGES = Pages(
     FIX_TABLES,
     "f.id",
     FIXES,
-    by={("id",): FIXES, ("q",): FIXES_BY_WORDS, ("domain",): FIXES_BY_DOMAIN, ("category",): FIXES_BY_CATEGORY},
+    by={("id",): FIXES_NAMED, ("q",): FIXES_BY_WORDS, ("domain",): FIXES_BY_DOMAIN, ("category",): FIXES_BY_CATEGORY},
 )
 
 KNOWN_FIXES = """

@@ -13,7 +13,7 @@ drop index patterns.agent_learnings_pattern;
 alter table patterns.agent_learnings add column words tsvector
 generated always as (strip(to_tsvector('simple',
   translate(title || ' ' || body, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ')))
-  || array_to_tsvector(array['agent:' || md5(agent_id)])) stored;
+  || array_to_tsvector(array['agent:' || md5(coalesce(agent_id, ''))])) stored;
 create index agent_learnings_words on patterns.agent_learnings using gin (words, agent_domains);
 
 -- One row a domain that a learning is for; '' for one without. See scoring.fix_domains for why.

@@ -13,7 +13,7 @@ import pytest
 from asyncpg.connection import LoggedQuery
 
 from benchmarks.seed_large import fill
-from services.gateway.reads import Keyset, Pages
+from services.gateway.page_queries import Keyset, Pages
 from services.gateway.served import COLLABORATIONS, FIXES, LEARNINGS
 from services.patterns.vectors import speak_vectors
 from shared.database import Database, speak_json
