@@ -55,6 +55,12 @@ data:
 	  echo 'DATA is missing: say DATA=path, a directory with *outcome*.jsonl.gz in it; docs/ml-training.md tells the format' >&2; \
 	  exit 2; fi
 
+seed-large: .venv/.dev.stamp ## fill the empty platform that runs with a million fixes and learnings (ROWS=n)
+	@.venv/bin/python -m benchmarks.seed_large
+
+bench-data: .venv/.dev.stamp ## reads at a million rows beside their naive forms, database CPU, the API: docs/performance-baseline.md
+	@.venv/bin/python -m benchmarks.bench_data
+
 bench-training: .venv/.dev.stamp ## a fit of a million fixes: seconds and memory (ROWS=n)
 	@.venv/bin/python -m benchmarks.bench_training
 
@@ -113,4 +119,4 @@ fuzz: .venv/.dev.stamp ## texts without end for the diff reader, five minutes
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo train eval data bench-training bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api bench-patterns fuzz eval-memory
+.PHONY: help run test check lint types architecture format demo train eval data bench-training bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api bench-patterns bench-data seed-large fuzz eval-memory

@@ -17,6 +17,9 @@ class Code(NamedTuple):
 
 CODES: dict[str, Code] = {
     "invalid_request": Code(400, "The request does not fit its schema", "Correct the fields named in `errors`."),
+    "filters_not_served": Code(
+        400, "These filters are not served together", "Leave out the field named in `errors`; see docs/data.md."
+    ),
     "screened": Code(400, "The text must not reach other agents", "Take out what `detail` names."),
     "invalid_diff": Code(400, "The diff cannot be read", "Send the output of `git diff`, whole and with its headers."),
     "unauthenticated": Code(401, "No valid key", "Send a key that is neither expired nor revoked as a bearer token."),

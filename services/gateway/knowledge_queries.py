@@ -13,32 +13,63 @@ from services.gateway.knowledge_views import (
     LearningVersion,
     Pattern,
 )
-from services.gateway.reads import Keyset, Listing, Reads
+from services.gateway.page_queries import Keyset, Pages, Source
+from services.gateway.reads import Listing, Reads
 
 # Nobody reads a held text here, so that one answer suits every caller, and may be cached.
-LEARNING = f"""
+LEARNING_FIELDS = f"""
 select l.id, case when l.status <> 'held' then l.title end as title,
   case when l.status <> 'held' then l.body end as body, l.principal, l.agent_id,
   case when l.status <> 'held' then l.agent_domains else '{{}}' end as agent_domains, l.category,
   case when l.uses > 0 then l.successes::double precision / l.uses end as confidence,
   {interval("l.successes", "l.uses")} as interval, l.pattern_id, l.fix_id, l.collaboration_id, l.duplicate_of,
   l.uses, l.successes, l.status, l.held_reasons, l.released_by, l.superseded_by, l.created_at, l.updated_at, l.version
-from patterns.agent_learnings l
 """
-LEARNING_FILTERS = {
-    "domain": "l.agent_domains @> array[{}::text]",
-    "agent_id": "l.agent_id = {}",
-    "category": "l.category = {}",
-    "pattern_id": "l.pattern_id = {}",
-    "status": "l.status = {}",
-    "q": "l.status <> 'held' and strpos(lower(l.title || ' ' || l.body), lower({})) > 0",
-}
-LEARNING_ORDER = ("l.created_at", "l.id")
-HELD = """
-select l.id, l.title, l.body, l.principal, l.agent_id, l.agent_domains, l.held_reasons, l.created_at, l.version
-from patterns.agent_learnings l
-"""
-HELD_FILTERS = {"status": "l.status = {}"}
+LEARNING_TABLES = "from patterns.agent_learnings l"
+LEARNING = f"{LEARNING_FIELDS} {LEARNING_TABLES}"
+LEARNINGS = Source(
+    "patterns.agent_learnings l",
+    "l.created_at",
+    "l.id",
+    {
+        "agent_id": "l.agent_id = {}",
+        "category": "l.category = {}",
+        "pattern_id": "l.pattern_id = {}",
+        "status": "l.status = {}",
+    },
+)
+LEARNINGS_BY_DOMAIN = Source(
+    "patterns.learning_domains d",
+    "d.created_at",
+    "d.learning_id",
+    {
+        # A learning without one stands under ''.
+        "domain": "d.domain = nullif({}, '')",
+        "category": "d.category = {}",
+        "status": "d.status = {}",
+    },
+)
+# `words` also says whose they are, and its index which domains they are for, see its migration.
+LEARNINGS_BY_WORDS = LEARNINGS._replace(
+    filters={
+        "q": "l.status <> 'held' and l.words @@ to_tsquery('simple', {})",
+        "agent_id": "l.words @@ ('''agent:' || md5({}) || '''')::tsquery",
+        "domain": "l.agent_domains @> array[{}::text]",
+    }
+)
+LEARNING_PAGES = Pages(
+    LEARNING_FIELDS,
+    LEARNING_TABLES,
+    "l.id",
+    LEARNINGS,
+    by={("q",): LEARNINGS_BY_WORDS, ("domain",): LEARNINGS_BY_DOMAIN},
+)
+HELD_PAGES = Pages(
+    "select l.id, l.title, l.body, l.principal, l.agent_id, l.agent_domains, l.held_reasons, l.created_at, l.version",
+    LEARNING_TABLES,
+    "l.id",
+    LEARNINGS,
+)
 VERSIONS = """
 select v.version, case when v.status <> 'held' then v.title end as title,
   case when v.status <> 'held' then v.body end as body,
@@ -61,13 +92,15 @@ left join lateral (
 ) fared on true
 """
 SETTLED = "(fared.succeeded + fared.failed)"
-PATTERN = f"""
+PATTERN_FIELDS = f"""
 select p.id, p.label, p.category, p.support, fared.succeeded, fared.failed,
   case when {SETTLED} > 0 then fared.succeeded::double precision / {SETTLED} end as rate,
   {interval("fared.succeeded", SETTLED)} as interval, p.example_fix_id, p.first_seen_at, p.last_seen_at
-from patterns.patterns p {FARED}
 """
-PATTERN_ORDER = ("p.first_seen_at", "p.id")
+PATTERN_TABLES = f"from patterns.patterns p {FARED}"
+PATTERN = f"{PATTERN_FIELDS} {PATTERN_TABLES}"
+PATTERNS = Source("patterns.patterns p", "p.first_seen_at", "p.id")
+PATTERN_PAGES = Pages(PATTERN_FIELDS, PATTERN_TABLES, "p.id", PATTERNS)
 
 # Blind until it is closed: while it is open nobody learns how a vote stands.
 SOLUTIONS = """
@@ -82,7 +115,7 @@ select coalesce(jsonb_agg(to_jsonb(s) order by s.created_at, s.id), '[]') from (
   where s.collaboration_id = c.id group by s.id
 ) s
 """
-COLLABORATION = f"""
+COLLABORATION_FIELDS = f"""
 select c.id, c.title, c.collaboration_type, c.status, c.progress, c.principal, c.agent_domains, c.quorum, c.margin,
   c.deadline, c.accepted_solution_id, c.learning_id, c.created_at, c.closed_at, c.version,
   (select array_agg(m.agent_id order by m.joined_at) from patterns.collaboration_members m
@@ -90,32 +123,45 @@ select c.id, c.title, c.collaboration_type, c.status, c.progress, c.principal, c
   (select count(distinct v.principal)::int from patterns.collaboration_votes v
     where v.collaboration_id = c.id) as votes_cast,
   ({SOLUTIONS}) as solutions
-from patterns.agent_collaborations c
 """
-COLLABORATION_FILTERS = {
-    "status": "c.status = {}",
-    "collaboration_type": "c.collaboration_type = {}",
-    "agent_id": "exists (select from patterns.collaboration_members m "
-    "where m.collaboration_id = c.id and m.agent_id = {})",
-    "domain": "c.agent_domains @> array[{}::text]",
-    "q": "strpos(lower(c.title), lower({})) > 0",
-}
-COLLABORATION_ORDER = ("c.created_at", "c.id")
+COLLABORATION_TABLES = "from patterns.agent_collaborations c"
+COLLABORATION = f"{COLLABORATION_FIELDS} {COLLABORATION_TABLES}"
+COLLABORATIONS = Source(
+    "patterns.agent_collaborations c",
+    "c.created_at",
+    "c.id",
+    {
+        "status": "c.status = {}",
+        "collaboration_type": "c.collaboration_type = {}",
+        "agent_id": "exists (select from patterns.collaboration_members m "
+        "where m.collaboration_id = c.id and m.agent_id = {})",
+        "domain": "c.agent_domains @> array[{}::text]",
+        "q": "c.words @@ to_tsquery('simple', {})",
+    },
+)
+COLLABORATION_PAGES = Pages(COLLABORATION_FIELDS, COLLABORATION_TABLES, "c.id", COLLABORATIONS)
 
-# The best confirmed of each domain first, then the newest; a learning stands under each of its domains.
+# The best confirmed of each domain first, then the newest; a learning stands under each of its domains, and without
+# any under ''. What is shown is chosen by an index before anything is read of it.
 HANDBOOK_LEARNINGS = f"""
-select r.* from (
-  select d.domain, count(*) over (partition by d.domain)::int as all, l.id, l.title, l.body, l.agent_id, l.category,
-    l.uses, l.successes, i.interval, l.updated_at,
-    row_number() over (partition by d.domain order by coalesce(i.interval[1], 0) desc, l.created_at desc, l.id) as place
-  from patterns.agent_learnings l
-  cross join lateral (select {interval("l.successes", "l.uses")} as interval) i
-  cross join lateral unnest(
-    case when l.agent_domains = '{{}}' then array[null::text] else l.agent_domains end
-  ) d(domain)
-  where l.status = 'active'
-) r where r.place <= $2 and ($1::text is null or r.domain = $1)
-order by r.all desc, r.domain nulls last, r.place limit $3
+select nullif(r.domain, '') as domain, r.active as all, l.id, l.title, l.body, l.agent_id, l.category, l.uses,
+  l.successes, {interval("l.successes", "l.uses")} as interval, l.updated_at
+from (
+  select k.domain, k.active, c.learning_id,
+    row_number() over (partition by k.domain order by c.confirmed desc, c.created_at desc, c.learning_id) as place
+  from (
+    select domain, active from patterns.learning_domain_counts
+    where active > 0 and ($1::text is null or domain = $1) order by active desc, domain limit $3
+  ) k
+  cross join lateral (
+    select d.learning_id, d.confirmed, d.created_at from patterns.learning_domains d
+    where d.domain = k.domain and d.status = 'active'
+    order by d.confirmed desc, d.created_at desc, d.learning_id limit $2
+  ) c
+  order by k.active desc, k.domain = '', k.domain, place limit $3
+) r
+join patterns.agent_learnings l on l.id = r.learning_id
+order by r.active desc, r.domain = '', r.domain, r.place
 """
 HANDBOOK_PATTERNS = f"""
 select p.id, p.label, p.category, p.support, fared.succeeded, fared.failed,
@@ -142,10 +188,10 @@ class KnowledgeQueries(Reads):
         return await self._one(Learning, LEARNING + " where l.id = $1", learning_id)
 
     async def learnings(self, wanted: dict[str, Any], after: Keyset | None, limit: int) -> Listing[Learning]:
-        return await self._page(Learning, LEARNING, LEARNING_FILTERS, LEARNING_ORDER, wanted, after, limit)
+        return await self._page(Learning, LEARNING_PAGES, wanted, after, limit)
 
     async def held(self, after: Keyset | None, limit: int) -> Listing[HeldLearning]:
-        return await self._page(HeldLearning, HELD, HELD_FILTERS, LEARNING_ORDER, {"status": "held"}, after, limit)
+        return await self._page(HeldLearning, HELD_PAGES, {"status": "held"}, after, limit)
 
     async def versions(self, learning_id: UUID) -> list[LearningVersion]:
         return await self._all(LearningVersion, VERSIONS, learning_id)
@@ -154,14 +200,13 @@ class KnowledgeQueries(Reads):
         return await self._one(Pattern, PATTERN + " where p.id = $1", pattern_id)
 
     async def patterns(self, after: Keyset | None, limit: int) -> Listing[Pattern]:
-        return await self._page(Pattern, PATTERN, {}, PATTERN_ORDER, {}, after, limit)
+        return await self._page(Pattern, PATTERN_PAGES, {}, after, limit)
 
     async def collaboration(self, collaboration_id: UUID) -> Collaboration | None:
         return await self._one(Collaboration, COLLABORATION + " where c.id = $1", collaboration_id)
 
     async def collaborations(self, wanted: dict[str, Any], after: Keyset | None, limit: int) -> Listing[Collaboration]:
-        order, filters = COLLABORATION_ORDER, COLLABORATION_FILTERS
-        return await self._page(Collaboration, COLLABORATION, filters, order, wanted, after, limit)
+        return await self._page(Collaboration, COLLABORATION_PAGES, wanted, after, limit)
 
     async def handbook(self, domain: str | None) -> tuple[list[HandbookLearning], list[HandbookPattern]]:
         learnings = await self._all(HandbookLearning, HANDBOOK_LEARNINGS, domain, HANDBOOK_SHOWN, HANDBOOK_MOST)

@@ -150,7 +150,7 @@ class Route:
             "operationId": self.name,
             "tags": [self._line.tag],
             "summary": summary.rstrip("."),
-            "description": rest or summary,
+            "description": " ".join(text for text in (rest or summary, self._line.note) if text),
             "parameters": [self._parameter(found, schemas) for found in self._parameters]
             + ([IF_NONE_MATCH] if self._unchanged() else []),
             "security": [{"key": [self.scope]}] if self.scope else [],

@@ -9,8 +9,9 @@ import msgspec
 from litestar import Request, Response
 from litestar.params import QueryParameter
 
+from services.gateway.page_queries import Keyset
 from services.gateway.problems import invalid
-from services.gateway.reads import Keyset, Listing
+from services.gateway.reads import Listing
 from services.gateway.views import Page
 
 T = TypeVar("T")

@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from services.gateway.keys import Principal
-from services.gateway.reads import Keyset, Listing, Reads
+from services.gateway.page_queries import Keyset, Pages, Source
+from services.gateway.reads import Listing, Reads
 from services.gateway.views import Fix, Model, Promotion, TrainingRun
 from shared.contracts.fixes import OutcomeKind
 from shared.contracts.models import ModelKind
@@ -15,7 +16,7 @@ select id, principal, scopes, agents, prefix from control.api_keys
 where hash = $1 and revoked_at is null and (expires_at is null or expires_at > now())
 """
 
-FIX = """
+FIX_FIELDS = """
 select f.id, f.status, coalesce(f.agent_id, p.agent_id) as agent_id,
   coalesce(f.repository, p.repository) as repository,
   f.external_id, f.author, f.title, f.fix_type, f.domains, coalesce(f.status_reason, p.status_reason) as status_reason,
@@ -26,22 +27,74 @@ select f.id, f.status, coalesce(f.agent_id, p.agent_id) as agent_id,
   coalesce(p.category_confidence, f.category_confidence) as category_confidence,
   coalesce(p.pattern_id, f.pattern_id) as pattern_id, p.duplicate_of, p.related,
   case when o.kind is not null then jsonb_build_object('kind', o.kind, 'observed_at', o.observed_at) end as outcome
+"""
+FIX_TABLES = """
 from scoring.agent_auto_fixes f
 left join patterns.fix_patterns p on p.fix_id = f.id
 left join scoring.fix_outcomes o on o.fix_id = f.id and o.effective
 """
-FIX_FILTERS = {
-    "agent_id": "f.agent_id = {}",
-    "repository": "f.repository = {}",
-    "category": "coalesce(p.corrected_category, p.category, f.category) = {}",
-    "status": "f.status = {}",
-    "domain": "f.domains @> array[{}::text]",
-    "since": "f.submitted_at >= {}",
-    "until": "f.submitted_at < {}",
-    "q": "strpos(lower(f.title), lower({})) > 0",
-    "id": "f.id = {}",
-}
-FIX_ORDER = ("f.submitted_at", "f.id")
+FIX = f"{FIX_FIELDS} {FIX_TABLES}"
+
+
+def within(at: str) -> dict[str, str]:
+    return {"since": at + " >= {}", "until": at + " < {}"}
+
+
+FIXES = Source(
+    "scoring.agent_auto_fixes f",
+    "f.submitted_at",
+    "f.id",
+    within("f.submitted_at")
+    | {
+        "agent_id": "f.agent_id = {}",
+        "repository": "f.repository = {}",
+        "status": "f.status = {}",
+        "q": "f.words @@ to_tsquery('simple', {})",
+        "id": "f.id = {}",
+    },
+)
+# One at most, so that every filter will do.
+FIXES_NAMED = FIXES._replace(
+    tables="scoring.agent_auto_fixes f left join patterns.fix_patterns p on p.fix_id = f.id",
+    filters={
+        **FIXES.filters,
+        "category": "coalesce(p.corrected_category, p.category) = {}",
+        "domain": "f.domains @> array[{}::text]",
+    },
+)
+# `words` also says whose they are, see its migration.
+FIXES_BY_WORDS = FIXES._replace(
+    filters={
+        **FIXES.filters,
+        "agent_id": "f.words @@ ('''agent:' || md5({}) || '''')::tsquery",
+        "repository": "f.words @@ ('''repository:' || md5({}) || '''')::tsquery",
+    }
+)
+FIXES_BY_DOMAIN = Source(
+    "scoring.fix_domains d",
+    "d.submitted_at",
+    "d.fix_id",
+    within("d.submitted_at") | {"domain": "d.domain = {}", "repository": "d.repository = {}"},
+)
+# What patterns was told, scoring may not have stored yet.
+FIXES_BY_CATEGORY = Source(
+    "patterns.fix_patterns p join scoring.agent_auto_fixes f on f.id = p.fix_id and f.submitted_at is not null",
+    "p.submitted_at",
+    "p.fix_id",
+    within("p.submitted_at")
+    | {
+        "agent_id": "p.agent_id = {}",
+        "repository": "p.repository = {}",
+        "category": "coalesce(p.corrected_category, p.category) = {}",
+    },
+)
+FIX_PAGES = Pages(
+    FIX_FIELDS,
+    FIX_TABLES,
+    "f.id",
+    FIXES,
+    by={("id",): FIXES_NAMED, ("q",): FIXES_BY_WORDS, ("domain",): FIXES_BY_DOMAIN, ("category",): FIXES_BY_CATEGORY},
+)
 
 KNOWN_FIXES = """
 select f.id, o.kind from scoring.agent_auto_fixes f
@@ -78,7 +131,7 @@ class Queries(Reads):
         return await self._one(Fix, FIX + " where f.id = $1", fix_id)
 
     async def fixes(self, wanted: dict[str, Any], after: Keyset | None, limit: int) -> Listing[Fix]:
-        return await self._page(Fix, FIX, FIX_FILTERS, FIX_ORDER, wanted, after, limit)
+        return await self._page(Fix, FIX_PAGES, wanted, after, limit)
 
     async def known_fixes(self, ids: Sequence[UUID]) -> dict[UUID, OutcomeKind | None]:
         """The fixes among `ids` that were scored, with the outcome that counts."""

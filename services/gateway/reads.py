@@ -1,13 +1,12 @@
-"""How the gateway reads: one row, all rows, or a page after a keyset; and what it says while Postgres is away."""
+"""How the gateway reads: one row, all rows, or a page; and what it says while Postgres is away."""
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
-from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from services.gateway.page_queries import Keyset, Pages
 from services.gateway.problems import store_unavailable
 from shared.database import Database
 
@@ -21,34 +20,11 @@ AWAY = (
 )
 
 
-class Keyset(msgspec.Struct, frozen=True):
-    """Where a page ended: the next one begins strictly after it, whatever was inserted meanwhile."""
-
-    at: datetime
-    id: UUID
-
-
 class Listing(msgspec.Struct, Generic[T], frozen=True):
     """`after` is None on the last page."""
 
     items: list[T]
     after: Keyset | None
-
-
-def page_query(
-    select: str, filters: dict[str, str], order: tuple[str, str], wanted: dict[str, Any], after: Keyset | None
-) -> tuple[str, list[Any]]:
-    """The SQL of one page and its arguments, the limit left as the last one. Filter values are always arguments."""
-    clauses, arguments = [f"{order[0]} is not null"], []
-    for name, value in wanted.items():
-        if value is not None:
-            arguments.append(value)
-            clauses.append(filters[name].format(f"${len(arguments)}"))
-    if after is not None:
-        arguments += [after.at, after.id]
-        clauses.append(f"({order[0]}, {order[1]}) < (${len(arguments) - 1}, ${len(arguments)})")
-    where = " and ".join(clauses)
-    return f"{select} where {where} order by {order[0]} desc, {order[1]} desc limit ${len(arguments) + 1}", arguments
 
 
 class Reads:
@@ -78,11 +54,10 @@ class Reads:
         return [msgspec.convert(dict(row), cls) for row in rows]
 
     async def _page(
-        self, cls: type[T], select: str, filters: dict[str, str], order: tuple[str, str], wanted: dict[str, Any],
-        after: Keyset | None, limit: int,
-    ) -> Listing[T]:  # fmt: skip
-        sql, arguments = page_query(select, filters, order, wanted, after)
-        items = await self._all(cls, sql, *arguments, limit + 1)
-        last = items[limit - 1] if len(items) > limit else None
-        at = order[0].split(".")[1]
-        return Listing(items[:limit], None if last is None else Keyset(getattr(last, at), last.id))  # type: ignore[attr-defined]
+        self, cls: type[T], pages: Pages, wanted: Mapping[str, Any], after: Keyset | None, limit: int
+    ) -> Listing[T]:
+        sql, arguments = pages.query(wanted, after)
+        rows = await self._ask(lambda pool: pool.fetch(sql, *arguments, limit + 1))
+        last = rows[limit - 1] if len(rows) > limit else None
+        items = [msgspec.convert(dict(row), cls) for row in rows[:limit]]
+        return Listing(items, None if last is None else Keyset(last["page_at"], last["id"]))

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import schemathesis
 from hypothesis import strategies as st
 
+from services.gateway.page_queries import Keyset
 from services.gateway.paging import encode_cursor
-from services.gateway.reads import Keyset
 from services.gateway.routes.stats import After
 
 LINES = st.text("abcxyz_ ()=:", min_size=1, max_size=20)

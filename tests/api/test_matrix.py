@@ -92,6 +92,8 @@ async def refused(api: Api) -> None:
     for operation in promising("invalid_request"):
         for broken in operation.broken():
             await ask(api, operation, broken.pop("known", NOBODY), **broken)
+    for operation in promising("filters_not_served"):
+        await ask(api, operation, params={"agent_id": "claude", "domain": "auth", "q": "token"})
     for operation in promising("invalid_diff"):
         await ask(api, operation, json=operation.body | {"diff": "no diff"})
     for operation in promising("too_large"):

@@ -10,8 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UnsetType
 
+from services.gateway import served
 from services.gateway.conditional import check_if_match
-from services.gateway.filters import Filter, IdempotencyKey, IfMatch, Words
+from services.gateway.filters import Filter, IdempotencyKey, IfMatch, Words, search
 from services.gateway.guards import caller, requires
 from services.gateway.knowledge_bodies import CollaborationBody, CollaborationPatch, JoinBody, SolutionBody, VoteBody
 from services.gateway.knowledge_views import Collaboration, Solution
@@ -83,8 +84,10 @@ async def list_collaborations(
 ) -> Response[Page[Collaboration]]:
     """Collaborations. The newest first."""
     wanted = {
-        "status": status, "collaboration_type": collaboration_type, "agent_id": agent_id, "domain": domain, "q": q,
+        "status": status, "collaboration_type": collaboration_type, "agent_id": agent_id, "domain": domain,
+        "q": search(q),
     }  # fmt: skip
+    served.COLLABORATIONS.check(wanted)
     found = await runtime.knowledge.collaborations(wanted, decode_cursor(cursor), limit)
     return page(request, found, fields, Collaboration)
 

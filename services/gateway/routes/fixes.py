@@ -11,11 +11,12 @@ from litestar import Request, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 
+from services.gateway import served
 from services.gateway.bodies import CorrectionBody, FixBody
 from services.gateway.bulk import Bulk, Duplex
 from services.gateway.cache import keep_out_of_cache
 from services.gateway.conditional import check_if_match
-from services.gateway.filters import Filter, IdempotencyKey, IfMatch, InstantText, Words, instant
+from services.gateway.filters import Filter, IdempotencyKey, IfMatch, InstantText, Words, instant, search
 from services.gateway.guards import caller, requires
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import ApiError, invalid, not_found
@@ -147,12 +148,14 @@ async def list_fixes(
     """Fixes. The newest first."""
     wanted: dict[str, Any] = {
         "agent_id": agent_id, "repository": repository, "category": category, "status": status, "domain": domain,
-        "since": instant("since", since), "until": instant("until", until), "q": q,
+        "since": instant("since", since), "until": instant("until", until),
+        "q": search(q), "external_id": external_id,
     }  # fmt: skip
-    if external_id is not None:
+    served.FIXES.check(wanted)
+    if wanted.pop("external_id") is not None:
         if repository is None:
             raise invalid("external_id", "is a name within a repository: send repository too")
-        wanted["id"] = named_fix_id(repository, external_id)
+        wanted["id"] = named_fix_id(repository, str(external_id))
     listing = await runtime.queries.fixes(wanted, decode_cursor(cursor), limit)
     return page(request, listing, fields, Fix)
 

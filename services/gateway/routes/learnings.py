@@ -7,8 +7,9 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from services.gateway import served
 from services.gateway.conditional import check_if_match
-from services.gateway.filters import Filter, IdempotencyKey, IfMatch, Words
+from services.gateway.filters import Filter, IdempotencyKey, IfMatch, Words, search
 from services.gateway.guards import caller, requires
 from services.gateway.handbook import handbook
 from services.gateway.knowledge_bodies import LearningBody, LearningPatch
@@ -69,8 +70,9 @@ async def list_learnings(
     """Learnings. The newest first."""
     wanted = {
         "domain": domain, "agent_id": agent_id, "category": category, "pattern_id": pattern_id, "status": status,
-        "q": q,
+        "q": search(q),
     }  # fmt: skip
+    served.LEARNINGS.check(wanted)
     return page(request, await runtime.knowledge.learnings(wanted, decode_cursor(cursor), limit), fields, Learning)
 
 
