@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from itertools import islice
@@ -64,10 +64,12 @@ PATH_ROUNDS, PATH_SECONDS = 5, 2.0
 # More than any of them answers in a round, and no two alike.
 MOST_ASKED = 30_000
 CLIENTS = (1, 32)
+# `plainly` is the same chain through the route, message by message, the formula in the place of the model.
+PLAINLY_WITHOUT = ("coalescing", "model_scoring")
 # Of what the gateway should reach, beside each.
 GOALS = {
+    (32, "plainly"): "  (at least 0.8 times as many)",
     (1, "asgi"): "  (at most 1.9)",
-    (32, "asgi"): "  (at least 0.8 times as many)",
     (32, "fastapi"): "  (at least 1.5 times as many)",
     (32, "mlserver"): "  (at least 4 times as many)",
 }
@@ -246,23 +248,28 @@ def requests(name: str, asked: Iterator[dict[str, Any]], key: str) -> tuple[byte
     return tuple(post("/v1/confidence", body, authorization=f"Bearer {key}") for body in islice(asked, MOST_ASKED))
 
 
-async def never_shed(found: dict[str, Any], key: str) -> None:
-    """On a machine that is busy with all of the peers, the gateway would refuse a part to keep the rest quick."""
+async def switch(found: dict[str, Any], key: str, flags: Mapping[str, bool]) -> None:
     client = Client(found["gateway_url"], key)
-    status, answer = await client.put("/v1/flags/shedding", {"on": False})
+    for name, on in flags.items():
+        status, answer = await client.put(f"/v1/flags/{name}", {"on": on})
+        if status != 200:
+            raise RuntimeError(f"{name} could not be switched: {answer.decode()}")
     client.close()
-    if status != 200:
-        raise RuntimeError(f"shedding could not be switched off: {answer.decode()}")
+    # Every replica hears of it within a moment.
+    await asyncio.sleep(0.3)
 
 
 async def paths(found: dict[str, Any], key: str, gateway: tuple[int, int]) -> None:
-    await never_shed(found, key)
+    # On a machine that is busy with all of the peers, the gateway would refuse a part to keep the rest quick.
+    await switch(found, key, {"shedding": False})
     asked = bodies()
     async with peers(found, artefact(TREES).booster) as others:
+        ways = {"gateway": gateway, "plainly": gateway, **others}
         for concurrent in CLIENTS:
-            seen: dict[str, list[Measured]] = {name: [] for name in ("gateway", *others)}
+            seen: dict[str, list[Measured]] = {name: [] for name in ways}
             for _ in range(PATH_ROUNDS):
-                for name, (port, pid) in {"gateway": gateway, **others}.items():
+                for name, (port, pid) in ways.items():
+                    await switch(found, key, dict.fromkeys(PLAINLY_WITHOUT, name != "plainly"))
                     target = Target(port, pid, requests(name, asked, key))
                     seen[name].append(await measure(target, concurrent, PATH_SECONDS))
             for name, measured in seen.items():

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -27,7 +28,7 @@ def post(path: str, body: object, **headers: str) -> bytes:
 
 @dataclass(frozen=True)
 class Target:
-    """`pid` is the server's. The requests are sent in turn; each answer must have the status `expected`."""
+    """`pid` is the server's. All connections together send the requests in turn; answers have the status `expected`."""
 
     port: int
     pid: int
@@ -49,6 +50,7 @@ class Measured:
 @dataclass
 class Loop:
     target: Target
+    requests: Iterator[bytes]
     end: float
     latencies: list[float] = field(default_factory=list)
     received: int = 0
@@ -58,9 +60,8 @@ class Loop:
 class Caller(asyncio.Protocol):
     """Sends its next request when it has its answer, until the end."""
 
-    def __init__(self, loop: Loop, number: int) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._requests = cycle(loop.target.requests[number:] + loop.target.requests[:number])
         self._held = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -70,7 +71,7 @@ class Caller(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
-        self._transport.write(next(self._requests))
+        self._transport.write(next(self._loop.requests))
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -107,10 +108,9 @@ async def measure(target: Target, connections: int, seconds: float) -> Measured:
     """Raises `RuntimeError` for any answer that was not expected."""
     running = asyncio.get_running_loop()
     begun, cpu = time.perf_counter(), cpu_seconds(target.pid)
-    loop = Loop(target, begun + seconds)
+    loop = Loop(target, cycle(target.requests), begun + seconds)
     callers = [
-        (await running.create_connection(lambda n=n: Caller(loop, n), "127.0.0.1", target.port))[1]  # type: ignore[misc]
-        for n in range(connections)
+        (await running.create_connection(lambda: Caller(loop), "127.0.0.1", target.port))[1] for _ in range(connections)
     ]
     await asyncio.wait_for(asyncio.gather(*(caller.done for caller in callers)), seconds + 30)
     count, spent = len(loop.latencies), time.perf_counter() - begun

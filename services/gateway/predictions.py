@@ -25,6 +25,8 @@ from shared.generations import PREDICTIONS, Generations, every
 CONNECTIONS = 4
 # Until then what was answered is gathered, and asked for again it is answered anew.
 KEEP_SECONDS = 0.02
+# KEYS, then in ARGV for how many seconds, and what is kept: a pipeline packs and answers each command by itself.
+KEEP = "for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end"
 # More than that, and Redis is slower than what is asked: it is kept another time.
 MOST_UNKEPT = 4096
 GENERATION = every(PREDICTIONS)
@@ -138,10 +140,7 @@ class Predictions:
             await asyncio.sleep(KEEP_SECONDS)
             found, self._unkept = self._unkept, {}
             try:
-                async with self._redis.pipeline(transaction=False) as trip:
-                    for key, data in found.items():
-                        trip.set(key, data, ex=PREDICTION.ttl_seconds)
-                    await trip.execute()
+                await self._redis.eval(KEEP, len(found), *found, PREDICTION.ttl_seconds, *found.values())
             except AWAY:
                 return
 
