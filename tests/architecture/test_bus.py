@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from faststream import AckPolicy
 
-from services.gateway.settings import GatewaySettings
 from shared.bus import Bus
 from shared.contracts import commands
 from shared.lane import Lane
-from shared.settings import Settings
 from shared.topology import WORK, Work
 from shared.worker import Worker
 from tests.architecture.source import ROOMS, SERVICES, files, names_used
+from tests.world import settings_of
 
 # Nothing listens there: to be wired is not to be connected.
 URLS = {
@@ -41,10 +40,11 @@ DECLARES = {
 def bus_of(service: str) -> Bus:
     """As it is once the service has begun: what waits for its turn is heard too."""
     create_app = importlib.import_module(f"services.{service}.app").create_app
+    settings = settings_of(service)(**URLS)
     if service == "gateway":
-        bus: Bus = create_app(GatewaySettings(**URLS)).runtime.bus
+        bus: Bus = create_app(settings).runtime.bus
         return bus
-    worker: Worker = create_app(Settings(**URLS))
+    worker: Worker = create_app(settings)
     for run in worker.background:
         lane = getattr(run, "__self__", None)
         if isinstance(lane, Lane):
