@@ -78,7 +78,7 @@ class Outbox:
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         """After the commit, before the acknowledgement. What JetStream does not take now is left to the relay."""
         await self._moved(envelopes)
-        sent = await asyncio.gather(*(self._bus.send(e) for e in envelopes), return_exceptions=True)
+        sent = await self._bus.send_all(envelopes)
         self._published.extend(e.event_id for e, error in zip(envelopes, sent, strict=True) if error is None)
         for error in sent:
             if error is not None and not isinstance(error, nats.errors.Error | OSError):
