@@ -41,7 +41,7 @@ LINES = int(os.environ.get("LINES", "4000"))
 WARM_UP_LINES = 500
 STREAM = "BENCH"
 WITHIN_SECONDS = 300.0
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.2
 START = datetime(2020, 1, 1, tzinfo=UTC)
 OPERATOR = Principal(None, "owner", frozenset(["operate"]), ("*",), "bench")  # type: ignore[arg-type]
 DONE = {

@@ -60,6 +60,7 @@ from shared.diffs import Diff, DiffError, parse
 from shared.errors import PermanentError, refuse
 from shared.grouping import Grouper
 from shared.outbox import Outbox
+from shared.pull import Pull
 from shared.slot import Slot
 from shared.telemetry import trace_headers
 
@@ -95,12 +96,14 @@ class Handlers:
 
     def register(self, delivery: Delivery) -> None:
         bus = self.bus
-        for lane in (FixSubmitted, FixImported):
-            bus.hear_work(lane.SUBJECT)(delivery.of(lane, self.submitted, self.given_up))
+        bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
         bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
         bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)
         for subject, cls, handle in self._commands():
             bus.answer(subject)(answering(cls, handle))
+
+    def imports(self, delivery: Delivery) -> Pull:
+        return Pull(self.bus, FixImported.SUBJECT, delivery.of(FixImported, self.submitted, self.given_up))
 
     def _commands(self) -> Sequence[tuple[str, type[Any], Callable[[Any], Awaitable[Any]]]]:
         """Every request that is answered: its subject, what comes in, and who carries it out."""

@@ -89,5 +89,6 @@ def create_app(settings: ScoringSettings) -> Worker:
             agent_stats.run,
             flags.follow,
         ),
+        pulls=[imports.pull],
         stop=outbox.stop,
     )

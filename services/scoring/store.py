@@ -20,8 +20,9 @@ from shared.features.history import Key, Past
 from shared.outbox import columns, put
 
 # One statement, so one round trip and one transaction: inbox, fixes, history, the outcomes that came along, and outbox,
-# of those messages only that are new. A stub (category or rejection known first) is completed; a fix that was scored already is left as it is.
-# Everybody locks history in one order: repositories, authors, files (Postgres runs the last insert first), each by key.
+# of those messages only that are new. A stub (category or rejection known first) is completed; a fix that was scored
+# already is left as it is. Everybody locks history in one order: repositories, authors, files (Postgres runs the last
+# insert first), each by key.
 GROWN = "changes, last_change_at, fixes, last_fix_at, expected, failures, last_failure_at"
 GROW = """changes = h.changes + excluded.changes, fixes = h.fixes + excluded.fixes,
     expected = h.expected + excluded.expected, failures = h.failures + excluded.failures,
@@ -227,15 +228,10 @@ class Store:
         """
         told, others = first_words(reports, {s.fix.id: s.subject() for s in scored})
         follow = dict(zip(told, announce(list(told.values())), strict=True))
+        about = [*zip([s.fix.id for s in scored], said, strict=True), *follow.items()]
         rows = [s.row(told.get(s.fix.id)) for s in scored]
         async with self._pool.acquire() as connection:
-            new = await _record(
-                connection,
-                rows,
-                events,
-                list(zip([s.fix.id for s in scored], said, strict=True)) + list(follow.items()),
-                event_ids,
-            )
+            new = await _record(connection, rows, events, about, event_ids)
             # Of fixes that were here before, or that others have spoken of. What a crash leaves of it comes again, or
             # is found by `report_missed`.
             others += [told[fix_id].report for fix_id in told if fix_id not in new]

@@ -10,7 +10,6 @@ from faststream import AckPolicy
 
 from shared.bus import Bus
 from shared.contracts import commands
-from shared.lane import Lane
 from shared.topology import WORK, Work
 from shared.worker import Worker
 from tests.architecture.source import ROOMS, SERVICES, files, names_used
@@ -45,10 +44,8 @@ def bus_of(service: str) -> Bus:
         bus: Bus = create_app(settings).runtime.bus
         return bus
     worker: Worker = create_app(settings)
-    for run in worker.background:
-        lane = getattr(run, "__self__", None)
-        if isinstance(lane, Lane):
-            worker.bus.hear_work(lane._subject)(lane._handle)
+    for pull in worker.pulls:
+        worker.bus.hear_work(pull._subject)(pull._handle)
     return worker.bus
 
 
@@ -131,6 +128,13 @@ def using(names: set[str], *rooms: str) -> set[str]:
 
 def test_subscribers_are_made_by_the_bus_alone() -> None:
     assert using({"subscriber"}, *ROOMS) == {"shared/bus.py"}
+
+
+def test_consumers_are_read_by_the_framework_or_by_one_loop_of_ours() -> None:
+    assert using({"pull_subscribe", "pull_subscribe_bind"}, *ROOMS) == {
+        "shared/pull.py",
+        "services/gateway/follower.py",  # every replica's own, which acknowledges nothing
+    }
 
 
 def test_streams_consumers_and_buckets_are_declared_in_one_place() -> None:
