@@ -12,10 +12,12 @@ from services.scoring.answers import Answers
 from services.scoring.domain import change_of
 from services.scoring.handlers import Handlers, Heard, imported_outcome, scored_event
 from services.scoring.metrics import ScoringMetrics
+from services.scoring.outcomes import Judgement
 from services.scoring.outcomes_store import OutcomesStore
 from services.scoring.settings import ScoringSettings
-from services.scoring.store import Scored, Store
+from services.scoring.store import Store
 from shared.bus import Bus
+from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import FixSubmitted
 from shared.database import Database
 from shared.generations import Generations
@@ -57,8 +59,8 @@ class WriteStep:
         groups = [fixes[at : at + MAX_GROUP] for at in range(0, len(fixes), MAX_GROUP)]
         rates = {}
         for name, outcomes in (("write step with outcomes", True), ("write step", False)):
-            prepared = [await self._prepared(group) for group in groups]
-            rates[name] = len(fixes) / await seconds(self._record(*each, outcomes) for each in prepared)
+            prepared = [await self._prepared(group, outcomes) for group in groups]
+            rates[name] = len(fixes) / await seconds(self._store.record(*each, self._announce) for each in prepared)
             rows = await self._forget(fixes)
         for name, size in (("COPY, as many a commit", MAX_GROUP), ("COPY, all at once", len(rows))):
             rates[name] = len(fixes) / await seconds(
@@ -67,19 +69,18 @@ class WriteStep:
             await self._forget(fixes)
         return rates
 
-    async def _prepared(self, fixes: Sequence[FixSubmitted]) -> tuple[list[Heard], list[Scored]]:
+    async def _prepared(self, fixes: Sequence[FixSubmitted], outcomes: bool) -> tuple[Any, ...]:
+        """What `Store.record` is given."""
         changes = [change_of(fix, NOW) for fix in fixes]
         group = [Heard(new_id(), f, c, c.event(), {}) for f, c in zip(fixes, changes, strict=True)]
         pasts, _ = await self._store.pasts([h.event for h in group])
-        return group, self._handlers._score(list(zip(group, pasts, strict=True)))
-
-    async def _record(self, group: Sequence[Heard], scored: Sequence[Scored], outcomes: bool) -> None:
+        scored = self._handlers._score(list(zip(group, pasts, strict=True)))
         said = [self._handlers.bus.seal(scored_event(s)) for s in scored]
         reports = [report for h in group if outcomes and (report := imported_outcome(h.fix, NOW))]
-        await self._store.record(
-            scored, {h.fix.id: h.event for h in group}, said, [h.event_id for h in group], reports,
-            lambda judged: self._handlers.announce({}, judged),
-        )  # fmt: skip
+        return scored, {h.fix.id: h.event for h in group}, said, [h.event_id for h in group], reports
+
+    def _announce(self, judged: Sequence[Judgement]) -> list[Envelope]:
+        return self._handlers.announce({}, judged)
 
     async def _copy(self, rows: Sequence[asyncpg.Record]) -> None:
         await self._database.pool.copy_records_to_table(
@@ -98,7 +99,7 @@ class WriteStep:
         return found
 
 
-async def seconds(steps: Iterator[Coroutine[Any, Any, None]]) -> float:
+async def seconds(steps: Iterator[Coroutine[Any, Any, Any]]) -> float:
     """Of all of them, one after the other."""
     started = time.perf_counter()
     for step in steps:

@@ -34,13 +34,14 @@ with fresh as (
   insert into scoring.inbox (event_id) select e from unnest($1::uuid[]) as e order by e
   on conflict do nothing returning event_id
 ), given as (
-  select * from jsonb_to_recordset($2::jsonb) as g(
+  select g.*, d.diff from jsonb_to_recordset($2::jsonb) as g(
     event_id uuid, id uuid, principal text, agent_id text, repository text, external_id text, author text, title text,
     fix_type text, domains text[], learning_ids uuid[], signals jsonb, imported boolean, submitted_at timestamptz,
-    diff text, paths text[], scored_at timestamptz, confidence float8, source text, degraded boolean,
+    paths text[], scored_at timestamptz, confidence float8, source text, degraded boolean,
     model_version text, evidence integer, low_evidence boolean, decision text, features text, feature_set text,
     as_of timestamptz, mends boolean, expected float8, status text, failed_at timestamptz, outcome_id uuid, kind text,
     observed_at timestamptz, reported_at timestamptz, detail text, refused_reason text)
+  join unnest($11::uuid[], $12::text[]) as d(id, diff) using (id)
 ), new as (
   insert into scoring.agent_auto_fixes as f (
     id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
@@ -148,7 +149,7 @@ on conflict (repository) do update set auto_merge = excluded.auto_merge, block =
 # What of a submission is stored as it came.
 FIX_COLUMNS = (
     "id", "principal", "agent_id", "repository", "external_id", "author", "title", "fix_type", "domains",
-    "learning_ids", "signals", "submitted_at", "diff",
+    "learning_ids", "signals", "submitted_at",
 )  # fmt: skip
 
 
@@ -180,7 +181,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
     def row(self, told: Judgement | None) -> dict[str, object]:
-        """As `RECORD` reads it, with the outcome that came along."""
+        """As `RECORD` reads it, with the outcome that came along; the diff, which is long, goes apart."""
         fix, row = self.fix, msgspec.structs.asdict(self)
         del row["fix"]
         for name in FIX_COLUMNS:
@@ -231,7 +232,7 @@ class Store:
         about = [*zip([s.fix.id for s in scored], said, strict=True), *follow.items()]
         rows = [s.row(told.get(s.fix.id)) for s in scored]
         async with self._pool.acquire() as connection:
-            new = await _record(connection, rows, events, about, event_ids)
+            new = await _record(connection, rows, [s.fix.diff for s in scored], events, about, event_ids)
             # Of fixes that were here before, or that others have spoken of. What a crash leaves of it comes again, or
             # is found by `report_missed`.
             others += [told[fix_id].report for fix_id in told if fix_id not in new]
@@ -274,8 +275,8 @@ class Store:
 
 
 async def _record(
-    connection: Connection, rows: Sequence[Mapping[str, object]], events: Mapping[UUID, Event],
-    said: Sequence[tuple[UUID, Envelope]], event_ids: Sequence[UUID],
+    connection: Connection, rows: Sequence[Mapping[str, object]], diffs: Sequence[str | None],
+    events: Mapping[UUID, Event], said: Sequence[tuple[UUID, Envelope]], event_ids: Sequence[UUID],
 ) -> dict[UUID, bool]:  # fmt: skip
     """The fixes that are new, and whether outcomes wait for them. `said` is by fix."""
     keys = [(row["id"], key) for row in rows for key in events[row["id"]].keys]  # type: ignore[index]
@@ -288,6 +289,8 @@ async def _record(
         [key.name for _, key in keys],
         [fix_id for fix_id, _ in said],
         *columns([envelope for _, envelope in said]),
+        [row["id"] for row in rows],
+        diffs,
     )
     return {row["id"]: row["waited_for"] for row in found}
 
