@@ -19,6 +19,7 @@ from shared.topology import work
 # As many as are written at once, and as many that wait for their turn.
 MOST_IN_HAND = 256
 AGAIN_SECONDS = 0.5
+STOP_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +31,20 @@ class Pull:
         self._bus, self._subject, self._handle = bus, subject, handle
         self._in_hand: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[None] | None = None
-        self._draining = False
+        self._stopping = self._draining = False
 
     async def run(self) -> None:
         """Until cancelled; what was read is handled first."""
         while not self._draining:
+            self._stopping = False
             self._reading = asyncio.create_task(self._read())
             try:
                 await asyncio.wait({self._reading})
             finally:
                 await self._finish()
-            if not self._reading.cancelled():
-                log.warning("%s cannot be read, it tries again: %r", self._subject, self._reading.exception())
-                await asyncio.sleep(AGAIN_SECONDS)
+            if not self._reading.cancelled() and (error := self._reading.exception()):
+                log.warning("%s cannot be read, it tries again: %r", self._subject, error)
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def drain(self) -> None:
         """Reads no further, and returns when all that was read is handled."""
@@ -50,9 +52,11 @@ class Pull:
         await self._finish()
 
     async def _finish(self) -> None:
-        if self._reading is not None:
+        """A fetch that brings something ends by itself; cut off, what it brings would be handled after `ack_wait`."""
+        self._stopping = True
+        while self._reading is not None and not self._reading.done():
+            await asyncio.wait({self._reading}, timeout=STOP_SECONDS)
             self._reading.cancel()
-            await asyncio.wait({self._reading})
         if self._in_hand:
             await asyncio.wait(set(self._in_hand))
 
@@ -61,7 +65,7 @@ class Pull:
         item = work(self._bus.service, self._subject)
         subscription = await self._bus.js.pull_subscribe_bind(item.durable, item.stream)
         try:
-            while True:
+            while not self._stopping:
                 await self._take(await self._fetched(subscription))
         finally:
             with suppress(nats.errors.Error, OSError):
