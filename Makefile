@@ -76,6 +76,9 @@ bench-limiter: .venv/.dev.stamp .venv/.bench.stamp ## two-bucket decisions a sec
 bench-edge: .venv/.dev.stamp .venv/.bench.stamp ## the edge, beside the least that its server can do, and beside others
 	@.venv/bin/python -m benchmarks.bench_edge
 
+bench-bulk: .venv/.dev.stamp ## an import, lines a second to scored, beside JetStream alone; the write step beside COPY (LINES=n)
+	@.venv/bin/python -m benchmarks.bench_bulk
+
 contract-files: .venv/.dev.stamp ## write docs/openapi.json, asyncapi.json and problems.md anew
 	@.venv/bin/python -m services.gateway.contract_files docs
 
@@ -119,4 +122,4 @@ fuzz: .venv/.dev.stamp ## texts without end for the diff reader, five minutes
 	echo "Installing into .venv (the first time only)"; \
 	$$python -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.PHONY: help run test check lint types architecture format demo train eval data bench-training bench-flow bench-limiter bench-edge bench-scoring soak chaos contract-files fuzz-api bench-patterns bench-data seed-large fuzz eval-memory
+.PHONY: help run test check lint types architecture format demo train eval data bench-training bench-flow bench-limiter bench-edge bench-bulk bench-scoring soak chaos contract-files fuzz-api bench-patterns bench-data seed-large fuzz eval-memory

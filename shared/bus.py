@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
+from shared.batches import batches, publish_batch
 from shared.contracts.envelope import Envelope, Event, seal
 from shared.settings import Settings
 from shared.telemetry import trace_headers
@@ -129,6 +130,17 @@ class Bus:
             except (nats.errors.TimeoutError, nats.errors.NoRespondersError, nats.js.errors.NoStreamResponseError):
                 if attempt == PUBLISH_ATTEMPTS:
                     raise
+
+    async def send_all(self, envelopes: Sequence[Envelope]) -> list[BaseException | None]:
+        """As `send` of each, in order; what came of it, None for what is on disk. Many are synced together."""
+        found: list[BaseException | None] = []
+        for batch in batches(envelopes):
+            [done] = await asyncio.gather(publish_batch(self.nc, batch), return_exceptions=True)
+            if done is True:
+                found += [None] * len(batch)
+            else:
+                found += await asyncio.gather(*(self.send(e) for e in batch), return_exceptions=True)
+        return found
 
     def hear_work(self, subject: str) -> Any:
         """Decorator: this handler takes its share of the durable consumer's messages, one call a message."""

@@ -19,6 +19,7 @@ from faststream.exceptions import NackMessage, RejectMessage
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, Counter
 
+from shared.batches import HEADERS
 from shared.bus import Bus
 from shared.contracts.envelope import Envelope, Event, unseal
 from shared.database import Database
@@ -157,7 +158,7 @@ def subject_of(message: Msg) -> UUID | None:
 
 
 def dead_letter(service: str, message: Msg, reason: str) -> Envelope:
-    headers = dict(message.headers or {})
+    headers = {name: value for name, value in (message.headers or {}).items() if name not in HEADERS}
     cause = headers.get("ce-id") or f"{message.metadata.stream}-{message.metadata.sequence.stream}"
     headers |= {
         "Nats-Msg-Id": f"{service}-{cause}-{message.metadata.num_delivered}",

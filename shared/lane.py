@@ -8,13 +8,13 @@ import logging
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import asyncpg
 from nats.aio.msg import Msg
 
 from shared.bus import Bus
 from shared.database import Connection, Database
+from shared.pull import Pull
 
 TURN_SECONDS = 1.0
 
@@ -23,12 +23,10 @@ log = logging.getLogger(__name__)
 
 class Lane:
     def __init__(self, bus: Bus, database: Database, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> None:
-        self._bus = bus
         self._database = database
         self._subject = subject
-        self._handle = handle
+        self.pull = Pull(bus, subject, handle)
         self._key = zlib.crc32(f"{bus.service}:{subject}".encode())
-        self._subscriber: Any = None
 
     async def run(self) -> None:
         """Runs until cancelled: waits for its turn, works while it has it."""
@@ -47,13 +45,11 @@ class Lane:
     async def _work(self, connection: Connection) -> None:
         """Until the connection is lost, and the turn with it."""
         log.info("%s is handled here from now on", self._subject)
-        if self._subscriber is None:
-            self._subscriber = self._bus.hear_work(self._subject)
-            self._subscriber(self._handle)
-        await self._subscriber.start()
+        working = asyncio.create_task(self.pull.run())
         try:
-            while True:
+            while not working.done():
                 await connection.fetchval("select 1")
                 await asyncio.sleep(TURN_SECONDS)
         finally:
-            await self._subscriber.stop()
+            working.cancel()
+            await asyncio.wait({working})

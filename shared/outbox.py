@@ -14,6 +14,7 @@ from shared.bus import Bus
 from shared.contracts.envelope import Envelope
 from shared.database import Connection, Database
 from shared.generations import Generations, touched_by
+from shared.retention import Rule
 
 RELAY_SECONDS = 1.0
 # Older than this and still there: whoever wrote it is gone.
@@ -21,7 +22,6 @@ LEFT_BEHIND_SECONDS = 10
 RELAY_BATCH = 256
 # Longer than the streams keep anything, so an event can never come back unrecognised.
 INBOX_DAYS = 8
-CLEAN_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,15 @@ def columns(envelopes: Sequence[Envelope]) -> tuple[list[UUID], list[str], list[
     )
 
 
+def inbox_rule(schema: str) -> Rule:
+    return Rule(
+        "inbox",
+        INBOX_DAYS,
+        f"delete from {schema}.inbox where event_id in (select event_id from {schema}.inbox "
+        "where received_at < now() - make_interval(days => $1) order by received_at limit $2) returning event_id",
+    )
+
+
 class Outbox:
     """Publishes what was committed, and forgets it in batches. First of all cached answers it made old are let go."""
 
@@ -69,7 +78,7 @@ class Outbox:
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         """After the commit, before the acknowledgement. What JetStream does not take now is left to the relay."""
         await self._moved(envelopes)
-        sent = await asyncio.gather(*(self._bus.send(e) for e in envelopes), return_exceptions=True)
+        sent = await self._bus.send_all(envelopes)
         self._published.extend(e.event_id for e, error in zip(envelopes, sent, strict=True) if error is None)
         for error in sent:
             if error is not None and not isinstance(error, nats.errors.Error | OSError):
@@ -86,17 +95,12 @@ class Outbox:
 
     async def relay(self) -> None:
         """Runs until cancelled."""
-        cleaned = 0.0
         while True:
             await asyncio.sleep(RELAY_SECONDS)
             try:
                 await self._generations.settle()
                 await self.forget_published()
                 await self._publish_left_behind()
-                now = asyncio.get_running_loop().time()
-                if now - cleaned > CLEAN_SECONDS:
-                    cleaned = now
-                    await self._clean_inbox()
             except Exception as error:
                 if not isinstance(error, nats.errors.Error | OSError | TimeoutError) and await self._database.alive():
                     log.exception("the outbox relay of %s failed; it tries again", self._schema)
@@ -131,8 +135,3 @@ class Outbox:
             await connection.execute(
                 f"delete from {self._schema}.outbox where event_id = any($1::uuid[])", [r["event_id"] for r in rows]
             )
-
-    async def _clean_inbox(self) -> None:
-        await self._database.pool.execute(
-            f"delete from {self._schema}.inbox where received_at < now() - make_interval(days => $1)", INBOX_DAYS
-        )

@@ -13,6 +13,15 @@ class SettingsError(ValueError):
     """Says which variable is wrong and what it should hold."""
 
 
+class Days(int):
+    """Of keeping something; 0 is for ever."""
+
+    def __new__(cls, text: str | int) -> "Days":
+        if int(text) < 0:
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
 def env(name: str, default: Any = None) -> Any:
     """A field read from the variable `name`; without a default the variable is required, and never printed."""
     if default is None:

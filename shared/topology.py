@@ -89,6 +89,7 @@ def stream_config(stream: Stream, log_bytes: int) -> StreamConfig:
         max_age=stream.days * DAY_SECONDS,
         max_bytes=int(stream.share * log_bytes),
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        allow_atomic=True,
     )
 
 

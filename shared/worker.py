@@ -26,6 +26,7 @@ from shared.delivery import Delivery
 from shared.ending import end
 from shared.logs import set_up_logs
 from shared.otlp_metrics import export_metrics
+from shared.pull import Pull
 from shared.settings import Settings
 from shared.telemetry import BusMetrics, set_up_traces, watch_loop
 from shared.topology import WORK
@@ -59,7 +60,10 @@ async def until(what: str, attempt: Callable[[], Awaitable[Any]]) -> None:
 
 @dataclass
 class Worker:
-    """`start` runs once the stores answer and before the first message; `background` runs until the end."""
+    """`start` runs once the stores answer and before the first message; `background` runs until the end.
+
+    What `pulls` have read is handled before the bus is closed.
+    """
 
     service: str
     settings: Settings
@@ -70,6 +74,7 @@ class Worker:
     metrics: BusMetrics
     start: Callable[[], Awaitable[None]]
     background: Sequence[Callable[[], Awaitable[None]]] = ()
+    pulls: Sequence[Pull] = ()
     stop: Callable[[], Awaitable[None]] | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _stage: str = "starting"
@@ -141,6 +146,8 @@ class Worker:
         log.info("%s drains", self.service)
         self._stage = "draining"
         self.delivery.draining.set()
+        with suppress(Exception):
+            await asyncio.wait_for(asyncio.gather(*(p.drain() for p in self.pulls)), self.settings.drain_seconds)
         with suppress(Exception):
             await self.bus.stop()
         if self.stop is not None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ from tests.servers import TEMPLATE, Servers, free_port
 READY_SECONDS = 20.0
 LOG_BYTES = 256 << 20
 AMPLE = str(Path(__file__).parents[1] / "benchmarks/ample_limits.toml")
+
+
+def settings_of(service: str) -> type[Settings]:
+    module = import_module(f"services.{service}.settings")
+    made: type[Settings] = getattr(module, f"{service.title()}Settings")
+    return made
 
 
 class QuietServer(uvicorn.Server):
@@ -98,7 +105,7 @@ class World:
         self.owner = await asyncpg.connect(self.servers.database_url(self.database))
         self.stack.push_async_callback(self.owner.close)
 
-    def settings(self, role: str, cls: type[Any] = Settings, **changes: Any) -> Any:
+    def settings(self, role: str, cls: type[Settings] | None = None, **changes: Any) -> Any:
         fields = {
             "nats_url": self.servers.nats_url,
             "redis_url": self.servers.redis_url,
@@ -109,7 +116,8 @@ class World:
             # An empty deployment: no model, unless a test asks for the one that ships.
             "default_model": "off",
         }
-        return cls(**fields | changes)
+        made = cls or settings_of(role.split("_")[0])
+        return made(**fields | changes)
 
     async def start(self, *services: str, **changes: Any) -> None:
         for service in services:

@@ -3,14 +3,15 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nats
 
 from cli.keys import create_key
 from shared.keys import SCOPES, Scope
-from shared.migrate import ROLES, migrate, set_passwords
+from shared.migrate import PHASES, ROLES, migrate, set_passwords
+from shared.settings import SettingsError
 from shared.topology import GIB, declare
 
 # Seven days of fixes with their diffs.
@@ -24,7 +25,7 @@ FIRST_KEYS: tuple[tuple[str, str, tuple[Scope, ...]], ...] = (
 async def prepare(environ: Mapping[str, str]) -> None:
     """Safe to repeat: what is there stays."""
     database_url = environ["PRECEDENT_DATABASE_URL"]
-    applied = await migrate(database_url)
+    applied = await migrate(database_url, phases=phases(environ))
     print(f"migrations: {len(applied)} applied" if applied else "migrations: nothing to apply", flush=True)
     passwords = {role: environ[name] for role in ROLES if (name := f"PRECEDENT_PASSWORD_{role.upper()}") in environ}
     await set_passwords(database_url, passwords)
@@ -32,6 +33,14 @@ async def prepare(environ: Mapping[str, str]) -> None:
     await declare(connection.jetstream(), int(float(environ.get("PRECEDENT_LOG_GIB", DEFAULT_LOG_GIB)) * GIB))
     await connection.close()
     await first_keys(database_url, Path(environ["PRECEDENT_HOME"]))
+
+
+def phases(environ: Mapping[str, str]) -> Sequence[str]:
+    """`PRECEDENT_MIGRATIONS=pre` while code of before still runs; what is left is applied the next time without it."""
+    wanted = environ.get("PRECEDENT_MIGRATIONS") or "all"
+    if wanted not in ("pre", "all"):
+        raise SettingsError(f"PRECEDENT_MIGRATIONS is {wanted!r}, but has to be pre or all")
+    return PHASES if wanted == "all" else ("pre",)
 
 
 async def first_keys(database_url: str, home: Path) -> None:

@@ -1,6 +1,5 @@
 """Bulk submission: lines in, answers out, a chunk at a time, so memory stays the same however long the body is."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -103,17 +102,10 @@ class Bulk:
             known = {}
         done: dict[UUID, str | ApiError] = {}
         news = [fix for fix in fixes if _is_news(fix, known)]
-        sent = await asyncio.gather(*(self._runtime.publish(fix) for fix in news), return_exceptions=True)
+        sent = await self._runtime.publish_all(news)
         for fix in fixes:
             done[fix.id] = "existing" if fix.id in known else "accepted"
-        for fix, result in zip(news, sent, strict=True):
-            if isinstance(result, BaseException):
-                done[fix.id] = (
-                    as_api_error(result)
-                    if isinstance(result, Exception)
-                    else ApiError(503, "stopping", "this gateway is stopping; send the line again")
-                )
-        return done
+        return done | {fix.id: problem for fix, problem in zip(news, sent, strict=True) if problem is not None}
 
 
 def _is_news(fix: FixSubmitted, known: dict[UUID, Any]) -> bool:

@@ -24,7 +24,7 @@ from services.gateway.metrics import GatewayMetrics
 from services.gateway.model_queries import ModelQueries
 from services.gateway.policies import read_policies
 from services.gateway.predictions import Predictions
-from services.gateway.problems import ApiError, bus_unavailable
+from services.gateway.problems import ApiError, as_api_error, bus_unavailable
 from services.gateway.queries import Queries
 from services.gateway.readers import Readers
 from services.gateway.route_names import RouteNames
@@ -176,14 +176,21 @@ class Runtime:
         self.shedding.publishing += 1
         try:
             await self.bus.send(envelope)
-        except APIError as error:
-            if error.err_code in FULL:
-                raise ApiError(503, "log_full", "the log takes no more; try later") from error
-            raise bus_unavailable() from error
-        except (nats.errors.Error, NoStreamResponseError, OSError) as error:
-            raise bus_unavailable() from error
+        except (nats.errors.Error, NoStreamResponseError, OSError, APIError) as error:
+            raise not_taken(error) from error
         finally:
             self.shedding.publishing -= 1
+
+    async def publish_all(self, events: Sequence[Event]) -> list[ApiError | None]:
+        """What became of each, in order; None once it is on disk."""
+        if not self.bus.connected:
+            return [bus_unavailable()] * len(events)
+        self.shedding.publishing += len(events)
+        try:
+            sent = await self.bus.send_all([self.bus.seal(event) for event in events])
+        finally:
+            self.shedding.publishing -= len(events)
+        return [None if error is None else not_taken(error) for error in sent]
 
     async def set_flag(self, name: FlagName, setting: Setting) -> None:
         """Returns once the setting is on disk; raises `ApiError` 503 when it is not."""
@@ -225,6 +232,16 @@ class Runtime:
         postgres, redis = await asyncio.gather(self.database.alive(), self.markers.alive())
         states = {"nats": self.bus.connected, "postgres": postgres, "redis": redis}
         return {name: "ok" if up else "away" for name, up in states.items()}
+
+
+def not_taken(error: BaseException) -> ApiError:
+    if isinstance(error, asyncio.CancelledError):
+        return ApiError(503, "stopping", "this gateway is stopping; send the line again")
+    if isinstance(error, APIError) and error.err_code in FULL:
+        return ApiError(503, "log_full", "the log takes no more; try later")
+    if isinstance(error, nats.errors.Error | NoStreamResponseError | OSError | APIError):
+        return bus_unavailable()
+    return as_api_error(error)  # type: ignore[arg-type]
 
 
 def opened(reply: Reply, cls: type[T]) -> T:

@@ -9,6 +9,8 @@ from services.patterns.learnings import Learnings
 from services.patterns.learnings_store import LearningStore
 from services.patterns.metrics import PatternsMetrics
 from services.patterns.model import Model, load
+from services.patterns.retention_store import rules
+from services.patterns.settings import PatternsSettings
 from services.patterns.store import SCHEMA, Store
 from services.patterns.vectors import speak_vectors
 from shared.artefacts import fetch_as
@@ -21,7 +23,7 @@ from shared.generations import COLLABORATIONS, Generations, every
 from shared.outbox import Outbox
 from shared.refreshing import Refreshed
 from shared.repeat import repeat
-from shared.settings import Settings
+from shared.retention import ROUND_SECONDS, Retention
 from shared.slot import Slot
 from shared.telemetry import BusMetrics, new_registry
 from shared.worker import Worker
@@ -30,7 +32,7 @@ SERVICE = "patterns"
 REFRESH_SECONDS = 10.0
 
 
-def create_app(settings: Settings) -> Worker:
+def create_app(settings: PatternsSettings) -> Worker:
     registry = new_registry()
     bus_metrics = BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE, speak_vectors, registry)
@@ -40,12 +42,14 @@ def create_app(settings: Settings) -> Worker:
     learnings = Learnings(LearningStore(database), outbox, bus)
     collaborations = Collaborations(CollaborationStore(database), learnings, outbox, bus, metrics)
     stats = Refreshed(database, generations, registry, SCHEMA, "collaboration_stats", [every(COLLABORATIONS)])
+    retention = Retention(database, generations, registry, SCHEMA, rules(settings))
     store = Store(database)
     begun = Model(None, *shipped())
     slot = Slot("category", lambda sha256: fetch_as(decode, bus.js, sha256), load, metrics.model_faults.inc, begun)
     handlers = Handlers(store, slot, learnings, collaborations, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery)
+    imports = handlers.imports(delivery)
 
     async def serve_champion() -> None:
         """The present state: a promotion may have been announced while this replica was not listening."""
@@ -68,7 +72,10 @@ def create_app(settings: Settings) -> Worker:
             collaborations.expire,
             collaborations.measure,
             stats.run,
+            imports.run,
             partial(repeat, REFRESH_SECONDS, serve_champion, bus, database),
+            partial(repeat, ROUND_SECONDS, retention.round, bus, database),
         ),
+        pulls=[imports],
         stop=outbox.stop,
     )

@@ -1,5 +1,6 @@
 """Everything patterns hears and says on the bus."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ from shared.diffs import Diff, DiffError, parse
 from shared.errors import PermanentError, refuse
 from shared.grouping import Grouper
 from shared.outbox import Outbox
+from shared.pull import Pull
 from shared.slot import Slot
 from shared.telemetry import trace_headers
 
@@ -95,12 +97,14 @@ class Handlers:
 
     def register(self, delivery: Delivery) -> None:
         bus = self.bus
-        for lane in (FixSubmitted, FixImported):
-            bus.hear_work(lane.SUBJECT)(delivery.of(lane, self.submitted, self.given_up))
+        bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
         bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
         bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)
         for subject, cls, handle in self._commands():
             bus.answer(subject)(answering(cls, handle))
+
+    def imports(self, delivery: Delivery) -> Pull:
+        return Pull(self.bus, FixImported.SUBJECT, delivery.of(FixImported, self.submitted, self.given_up))
 
     def _commands(self) -> Sequence[tuple[str, type[Any], Callable[[Any], Awaitable[Any]]]]:
         """Every request that is answered: its subject, what comes in, and who carries it out."""
@@ -127,14 +131,15 @@ class Handlers:
         with self.metrics.analysis.time():
             examined = examine(readable(fix.diff), fix.title, self.slot.current)
         arrival = Arrival(fix.id, fix.repository, fix.submitted_at, examined)
-        await self._submissions.submit(Heard(event_id_of(message), fix, arrival, trace_headers()))
+        await asyncio.shield(await self._submissions.submit(Heard(event_id_of(message), fix, arrival, trace_headers())))
 
     async def recorded(self, event: OutcomeRecorded, message: Msg) -> None:
         if event.accepted:
             await self._outcomes.submit(event.fix_id)
             await self.learnings.recorded(event, message)
 
-    async def categorize_group(self, heard: Sequence[Heard]) -> Sequence[None]:
+    async def categorize_group(self, heard: Sequence[Heard]) -> Sequence[asyncio.Task[None]]:
+        """What is said of them is on its way: the next group need not wait for that, the acknowledgements do."""
         near = await self.store.near([wanted(h.arrival) for h in heard])
         new = {h.fix.id: (h, n) for h, n in zip(heard, near, strict=True) if not n.known}
         group = sorted(new.values(), key=lambda pair: (pair[0].arrival.at, pair[0].fix.id))
@@ -145,9 +150,9 @@ class Handlers:
         envelopes = [self.bus.seal(categorized_event(row), h.trace) for row, (h, _) in zip(rows, group, strict=True)]
         envelopes += [self.bus.seal(detected_event(f)) for f in formed]
         told = await self.store.record([h.event_id for h in heard], rows, formed, envelopes, self._once_more)
-        await self.outbox.publish(told)
+        saying = asyncio.create_task(self.outbox.publish(told))
         self._count(rows, len(formed))
-        return [None] * len(heard)
+        return [saying] * len(heard)
 
     def _categorized(self, heard: Heard, placing: Placing, near: Neighbours) -> Categorized:
         fix, examined = heard.fix, heard.arrival.examined

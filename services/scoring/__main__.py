@@ -1,9 +1,9 @@
 import os
 
 from services.scoring.app import SERVICE, create_app
-from shared.settings import Settings
+from services.scoring.settings import ScoringSettings
 from shared.worker import run
 
 if __name__ == "__main__":
-    settings = Settings.read(os.environ)
+    settings = ScoringSettings.read(os.environ)
     run(SERVICE, settings, create_app(settings))

@@ -9,6 +9,8 @@ from services.scoring.metrics import ScoringMetrics
 from services.scoring.model import Model, load
 from services.scoring.outcomes_store import SCHEMA, OutcomesStore
 from services.scoring.queries import Queries
+from services.scoring.retention_store import rules
+from services.scoring.settings import ScoringSettings
 from services.scoring.store import Store
 from services.scoring.watch import Watch
 from shared.artefacts import fetch
@@ -21,7 +23,7 @@ from shared.generations import FIXES, PREDICTIONS, Generations, every
 from shared.outbox import Outbox
 from shared.refreshing import Refreshed
 from shared.repeat import repeat
-from shared.settings import Settings
+from shared.retention import ROUND_SECONDS, Retention
 from shared.slot import Slot
 from shared.telemetry import BusMetrics, new_registry
 from shared.worker import Worker
@@ -31,7 +33,7 @@ REFRESH_SECONDS = 10.0
 WATCH_SECONDS = 60.0
 
 
-def create_app(settings: Settings) -> Worker:
+def create_app(settings: ScoringSettings) -> Worker:
     registry = new_registry()
     metrics = ScoringMetrics(registry)
     bus_metrics = BusMetrics(registry)
@@ -50,6 +52,7 @@ def create_app(settings: Settings) -> Worker:
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery, commands)
     imports = handlers.imports(delivery, database)
+    retention = Retention(database, generations, registry, SCHEMA, rules(settings))
     agent_stats = Refreshed(database, generations, registry, SCHEMA, "agent_stats", [every(FIXES)])
 
     async def serve_champion() -> None:
@@ -81,9 +84,11 @@ def create_app(settings: Settings) -> Worker:
             outbox.relay,
             partial(repeat, REFRESH_SECONDS, refresh, bus, database),
             partial(repeat, WATCH_SECONDS, watch.look, bus, database),
+            partial(repeat, ROUND_SECONDS, retention.round, bus, database),
             imports.run,
             agent_stats.run,
             flags.follow,
         ),
+        pulls=[imports.pull],
         stop=outbox.stop,
     )

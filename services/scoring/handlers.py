@@ -1,5 +1,6 @@
 """Everything scoring hears and says on the bus."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ class Handlers:
 
     async def submitted(self, fix: FixSubmitted, message: Msg) -> None:
         change = change_of(fix, self.now())
-        await self._submissions.submit(Heard(event_id_of(message), fix, change, change.event(), trace_headers()))
+        heard = Heard(event_id_of(message), fix, change, change.event(), trace_headers())
+        await asyncio.shield(await self._submissions.submit(heard))
 
     async def reported(self, event: OutcomeReported, message: Msg) -> None:
         fields = {name: getattr(event, name) for name in Report.__struct_fields__}
@@ -120,8 +122,11 @@ class Handlers:
         )
         await self.outbox.publish(await self.store.reject(fix_id, fix, reason, [self.bus.seal(rejected)]))
 
-    async def score_group(self, heard: Sequence[Heard]) -> Sequence[None]:
-        """In time order, so that each fix knows the ones of the same group that came before it."""
+    async def score_group(self, heard: Sequence[Heard]) -> Sequence[asyncio.Task[None]]:
+        """In time order, so that each fix knows the ones of the same group that came before it.
+
+        What is said of them is on its way: the next group need not wait for that, the acknowledgements do.
+        """
         group = sorted(heard, key=lambda h: (h.change.as_of, h.fix.id))
         pasts, known = await self.store.pasts([h.event for h in group], [h.fix.id for h in group])
         new = {h.fix.id: (h, past) for h, past in zip(group, pasts, strict=True) if h.fix.id not in known}
@@ -132,11 +137,12 @@ class Handlers:
         reports = [report for h in group if (report := imported_outcome(h.fix, self.now()))]
         announce = partial(self.announce, traces)
         written, decided = await self.store.record(scored, events, said, [h.event_id for h in group], reports, announce)
-        await self.outbox.publish([e for e, s in zip(said, scored, strict=True) if s.fix.id in written] + decided)
+        told = [e for e, s in zip(said, scored, strict=True) if s.fix.id in written] + decided
+        saying = asyncio.create_task(self.outbox.publish(told))
         for item in scored:
             if item.fix.id in written:
                 self.metrics.scored(item)
-        return [None] * len(heard)
+        return [saying] * len(heard)
 
     def _score(self, heard: Sequence[tuple[Heard, Mapping[Key, Past]]]) -> list[Scored]:
         """Of each fix, with the stored past of its keys."""

@@ -120,6 +120,20 @@ def judge(
     return judged
 
 
+def first_words(
+    reports: Iterable[Report], subjects: Mapping[UUID, Subject]
+) -> tuple[dict[UUID, Judgement], list[Report]]:
+    """By fix, the first report of each of `subjects`, judged as what nobody has said anything of; and all others."""
+    first: dict[UUID, Report] = {}
+    others = []
+    for report in reports:
+        if report.fix_id in subjects and report.fix_id not in first:
+            first[report.fix_id] = report
+        else:
+            others.append(report)
+    return {j.report.fix_id: j for j in judge(list(first.values()), subjects, {})}, others
+
+
 def failures_moved(judgements: Iterable[Judgement], buckets: Buckets) -> None:
     """Adds the failures that the judgements brought, and takes back those that they withdrew."""
     for j in judgements:

@@ -10,7 +10,7 @@ import msgspec
 from services.scoring import history_store
 from services.scoring.domain import Thresholds
 from services.scoring.history import Event
-from services.scoring.outcomes import Report
+from services.scoring.outcomes import FAILED, Judgement, Report, Subject, first_words
 from services.scoring.outcomes_store import SCHEMA, Announce, settle
 from shared.contracts.commands import ThresholdsSet
 from shared.contracts.envelope import Envelope
@@ -19,20 +19,29 @@ from shared.database import Connection, Database, storable
 from shared.features.history import Key, Past
 from shared.outbox import columns, put
 
-# One statement, so one round trip and one transaction: inbox, fixes, history and outbox, of those messages only that
-# are new. A stub (category or rejection known first) is completed; a fix that was scored already is left as it is.
-# Everybody locks history in one order: repositories, authors, files (Postgres runs the last insert first), each by key.
-RECORD = """
+# One statement, so one round trip and one transaction: inbox, fixes, history, the outcomes that came along, and outbox,
+# of those messages only that are new. A stub (category or rejection known first) is completed; a fix that was scored
+# already is left as it is. Everybody locks history in one order: repositories, authors, files (Postgres runs the last
+# insert first), each by key.
+GROWN = "changes, last_change_at, fixes, last_fix_at, expected, failures, last_failure_at"
+GROW = """changes = h.changes + excluded.changes, fixes = h.fixes + excluded.fixes,
+    expected = h.expected + excluded.expected, failures = h.failures + excluded.failures,
+    last_change_at = greatest(h.last_change_at, excluded.last_change_at),
+    last_fix_at = greatest(h.last_fix_at, excluded.last_fix_at),
+    last_failure_at = greatest(h.last_failure_at, excluded.last_failure_at)"""
+RECORD = f"""
 with fresh as (
   insert into scoring.inbox (event_id) select e from unnest($1::uuid[]) as e order by e
   on conflict do nothing returning event_id
 ), given as (
-  select * from jsonb_to_recordset($2::jsonb) as g(
+  select g.*, d.diff from jsonb_to_recordset($2::jsonb) as g(
     event_id uuid, id uuid, principal text, agent_id text, repository text, external_id text, author text, title text,
     fix_type text, domains text[], learning_ids uuid[], signals jsonb, imported boolean, submitted_at timestamptz,
-    diff text, paths text[], scored_at timestamptz, confidence float8, source text, degraded boolean,
+    paths text[], scored_at timestamptz, confidence float8, source text, degraded boolean,
     model_version text, evidence integer, low_evidence boolean, decision text, features text, feature_set text,
-    as_of timestamptz, mends boolean, expected float8)
+    as_of timestamptz, mends boolean, expected float8, status text, failed_at timestamptz, outcome_id uuid, kind text,
+    observed_at timestamptz, reported_at timestamptz, detail text, refused_reason text)
+  join unnest($11::uuid[], $12::text[]) as d(id, diff) using (id)
 ), new as (
   insert into scoring.agent_auto_fixes as f (
     id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
@@ -41,7 +50,7 @@ with fresh as (
   select
     id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
     submitted_at, diff, paths, scored_at, confidence, source, degraded, model_version, evidence, low_evidence,
-    decision, features::float8[], feature_set, as_of, 'scored'
+    decision, features::float8[], feature_set, as_of, status
   from given join fresh using (event_id) order by id
   on conflict (id) do update set
     principal = excluded.principal, agent_id = excluded.agent_id, repository = excluded.repository,
@@ -52,41 +61,45 @@ with fresh as (
     source = excluded.source, degraded = excluded.degraded, model_version = excluded.model_version,
     evidence = excluded.evidence, low_evidence = excluded.low_evidence, decision = excluded.decision,
     features = excluded.features, feature_set = excluded.feature_set, as_of = excluded.as_of,
-    status = 'scored', status_reason = null
+    status = excluded.status, status_reason = null
   where f.scored_at is null
   returning id, repository, as_of
+), told as (
+  insert into scoring.fix_outcomes (outcome_id, fix_id, reporter, kind, observed_at, reported_at, detail, imported,
+    state, refused_reason, effective)
+  select g.outcome_id, g.id, g.principal, g.kind, g.observed_at, g.reported_at, g.detail, true,
+    case when g.refused_reason is null then 'accepted' else 'refused' end, g.refused_reason, g.refused_reason is null
+  from given g join new n using (id) where g.outcome_id is not null
+  on conflict do nothing
+), happened as (
+  select g.id, g.repository, (g.as_of at time zone 'utc')::date as day, 1 as changes, g.as_of as last_change_at,
+    g.mends::integer as fixes, case when g.mends then g.as_of end as last_fix_at, g.expected,
+    0 as failures, null::timestamptz as last_failure_at
+  from given g join new n using (id)
+  union all
+  select g.id, g.repository, (g.failed_at at time zone 'utc')::date, 0, null, 0, null, 0, 1, g.failed_at
+  from given g join new n using (id) where g.failed_at is not null
 ), grown as (
-  select n.repository, k.scope, k.name, (n.as_of at time zone 'utc')::date as day, count(*)::integer as changes,
-    max(n.as_of) as last_change_at, count(*) filter (where g.mends)::integer as fixes,
-    max(n.as_of) filter (where g.mends) as last_fix_at, sum(g.expected) as expected
-  from unnest($3::uuid[], $4::text[], $5::text[]) as k(fix_id, scope, name)
-  join new n on n.id = k.fix_id join given g on g.id = k.fix_id
+  select h.repository, k.scope, k.name, h.day, sum(changes)::integer as changes, max(last_change_at) as last_change_at,
+    sum(fixes)::integer as fixes, max(last_fix_at) as last_fix_at, sum(expected) as expected,
+    sum(failures)::integer as failures, max(last_failure_at) as last_failure_at
+  from unnest($3::uuid[], $4::text[], $5::text[]) as k(fix_id, scope, name) join happened h on h.id = k.fix_id
   group by 1, 2, 3, 4
 ), files as (
-  insert into scoring.file_history as h (repository, path, day, changes, last_change_at, fixes, last_fix_at, expected)
-  select repository, name, day, changes, last_change_at, fixes, last_fix_at, expected
-  from grown where scope = 'file'
+  insert into scoring.file_history as h (repository, path, day, {GROWN})
+  select repository, name, day, {GROWN} from grown where scope = 'file'
   order by repository collate "C", name collate "C", day
-  on conflict (repository, path, day) do update set changes = h.changes + excluded.changes,
-    last_change_at = greatest(h.last_change_at, excluded.last_change_at), fixes = h.fixes + excluded.fixes,
-    last_fix_at = greatest(h.last_fix_at, excluded.last_fix_at), expected = h.expected + excluded.expected
+  on conflict (repository, path, day) do update set {GROW}
 ), people as (
-  insert into scoring.author_history as h (
-    repository, role, actor, day, changes, last_change_at, fixes, last_fix_at, expected)
-  select repository, scope, name, day, changes, last_change_at, fixes, last_fix_at, expected
-  from grown where scope in ('author', 'agent')
+  insert into scoring.author_history as h (repository, role, actor, day, {GROWN})
+  select repository, scope, name, day, {GROWN} from grown where scope in ('author', 'agent')
   order by scope desc, repository collate "C", name collate "C", day
-  on conflict (repository, role, actor, day) do update set changes = h.changes + excluded.changes,
-    last_change_at = greatest(h.last_change_at, excluded.last_change_at), fixes = h.fixes + excluded.fixes,
-    last_fix_at = greatest(h.last_fix_at, excluded.last_fix_at), expected = h.expected + excluded.expected
+  on conflict (repository, role, actor, day) do update set {GROW}
 ), repositories as (
-  insert into scoring.repository_history as h (repository, day, changes, last_change_at, fixes, last_fix_at, expected)
-  select repository, day, changes, last_change_at, fixes, last_fix_at, expected
-  from grown where scope = 'repository'
+  insert into scoring.repository_history as h (repository, day, {GROWN})
+  select repository, day, {GROWN} from grown where scope = 'repository'
   order by repository collate "C", day
-  on conflict (repository, day) do update set changes = h.changes + excluded.changes,
-    last_change_at = greatest(h.last_change_at, excluded.last_change_at), fixes = h.fixes + excluded.fixes,
-    last_fix_at = greatest(h.last_fix_at, excluded.last_fix_at), expected = h.expected + excluded.expected
+  on conflict (repository, day) do update set {GROW}
 ), said as (
   insert into scoring.outbox (event_id, subject, headers, payload)
   select e.event_id, e.subject, e.headers, e.payload
@@ -136,7 +149,7 @@ on conflict (repository) do update set auto_merge = excluded.auto_merge, block =
 # What of a submission is stored as it came.
 FIX_COLUMNS = (
     "id", "principal", "agent_id", "repository", "external_id", "author", "title", "fix_type", "domains",
-    "learning_ids", "signals", "submitted_at", "diff",
+    "learning_ids", "signals", "submitted_at",
 )  # fmt: skip
 
 
@@ -160,15 +173,37 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     mends: bool
     expected: float
 
-    def row(self) -> dict[str, object]:
-        """As `RECORD` reads it."""
+    def subject(self) -> Subject:
+        fix = self.fix
+        return Subject(
+            id=fix.id, principal=fix.principal, agent_id=fix.agent_id, repository=fix.repository, author=fix.author,
+            paths=self.paths, status="scored", submitted_at=fix.submitted_at, learning_ids=fix.learning_ids,
+        )  # fmt: skip
+
+    def row(self, told: Judgement | None) -> dict[str, object]:
+        """As `RECORD` reads it, with the outcome that came along; the diff, which is long, goes apart."""
         fix, row = self.fix, msgspec.structs.asdict(self)
         del row["fix"]
         for name in FIX_COLUMNS:
             row[name] = getattr(fix, name)
         # As text, for JSON has no NaN.
         features = "{" + ",".join(map(repr, self.features)) + "}"
-        return row | {"features": features, "imported": fix.outcome is not None}
+        row |= {"features": features, "imported": fix.outcome is not None, "status": "scored"}
+        return row if told is None else row | outcome_row(told)
+
+
+def outcome_row(told: Judgement) -> dict[str, object]:
+    report, after = told.report, told.after
+    return {
+        "outcome_id": report.outcome_id,
+        "kind": report.kind,
+        "observed_at": report.observed_at,
+        "reported_at": report.reported_at,
+        "detail": report.detail,
+        "refused_reason": told.refused_reason,
+        "status": told.status or "scored",
+        "failed_at": report.observed_at if after is not None and after.kind in FAILED else None,
+    }
 
 
 class Store:
@@ -192,18 +227,20 @@ class Store:
         `said[i]` announces `scored[i]`; `event_ids` are all the messages of the group. Returns the fixes that are new,
         and what follows of the outcomes. A report that was judged before is left as it is.
         """
+        told, others = first_words(reports, {s.fix.id: s.subject() for s in scored})
+        follow = dict(zip(told, announce(list(told.values())), strict=True))
+        about = [*zip([s.fix.id for s in scored], said, strict=True), *follow.items()]
+        rows = [s.row(told.get(s.fix.id)) for s in scored]
         async with self._pool.acquire() as connection:
-            if not reports:
-                new = await _record(connection, scored, events, said, event_ids)
-            else:
+            new = await _record(connection, rows, [s.fix.diff for s in scored], events, about, event_ids)
+            # Of fixes that were here before, or that others have spoken of. What a crash leaves of it comes again, or
+            # is found by `report_missed`.
+            others += [told[fix_id].report for fix_id in told if fix_id not in new]
+            decided = [envelope for fix_id, envelope in follow.items() if fix_id in new]
+            if others or _waited_for(new):
                 async with connection.transaction():
-                    new = await _record(connection, scored, events, said, event_ids)
-                    return set(new), await settle(connection, reports, _waited_for(new), announce)
-            # Seldom. What a crash leaves here is found by `report_missed`.
-            if waited_for := _waited_for(new):
-                async with connection.transaction():
-                    return set(new), await settle(connection, [], waited_for, announce)
-        return set(new), []
+                    decided += await settle(connection, others, _waited_for(new), announce)
+        return set(new), decided
 
     async def categorize(self, events: Sequence[tuple[UUID, FixCategorized]]) -> None:
         """Keeps beside each fix what patterns said of it; `events` come with the ids of their messages."""
@@ -238,22 +275,24 @@ class Store:
 
 
 async def _record(
-    connection: Connection, scored: Sequence[Scored], events: Mapping[UUID, Event], said: Sequence[Envelope],
-    event_ids: Sequence[UUID],
+    connection: Connection, rows: Sequence[Mapping[str, object]], diffs: Sequence[str | None],
+    events: Mapping[UUID, Event], said: Sequence[tuple[UUID, Envelope]], event_ids: Sequence[UUID],
 ) -> dict[UUID, bool]:  # fmt: skip
-    """The fixes that are new, and whether outcomes wait for them."""
-    keys = [(s.fix.id, key) for s in scored for key in events[s.fix.id].keys]
-    rows = await connection.fetch(
+    """The fixes that are new, and whether outcomes wait for them. `said` is by fix."""
+    keys = [(row["id"], key) for row in rows for key in events[row["id"]].keys]  # type: ignore[index]
+    found = await connection.fetch(
         RECORD,
         sorted(set(event_ids)),
-        [s.row() for s in scored],
+        rows,
         [fix_id for fix_id, _ in keys],
         [key.scope for _, key in keys],
         [key.name for _, key in keys],
-        [s.fix.id for s in scored],
-        *columns(said),
+        [fix_id for fix_id, _ in said],
+        *columns([envelope for _, envelope in said]),
+        [row["id"] for row in rows],
+        diffs,
     )
-    return {row["id"]: row["waited_for"] for row in rows}
+    return {row["id"]: row["waited_for"] for row in found}
 
 
 def _waited_for(new: Mapping[UUID, bool]) -> set[UUID]:

@@ -1,9 +1,9 @@
 import os
 
 from services.trainer.app import SERVICE, create_app
-from shared.settings import Settings
+from services.trainer.settings import TrainerSettings
 from shared.worker import run
 
 if __name__ == "__main__":
-    settings = Settings.read(os.environ)
+    settings = TrainerSettings.read(os.environ)
     run(SERVICE, settings, create_app(settings))

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from services.trainer.handlers import Handlers
 from services.trainer.metrics import TrainerMetrics
 from services.trainer.registry import Registry
+from services.trainer.retention_store import rules
+from services.trainer.settings import TrainerSettings
 from services.trainer.store import SCHEMA, Store
 from services.trainer.training import Trainer
 from shared.bus import Bus
@@ -15,7 +18,8 @@ from shared.features.vector import FEATURE_SET, FEATURES
 from shared.flags import Flags
 from shared.generations import Generations
 from shared.outbox import Outbox
-from shared.settings import Settings
+from shared.repeat import repeat
+from shared.retention import ROUND_SECONDS, Retention
 from shared.telemetry import BusMetrics, new_registry
 from shared.worker import Worker
 
@@ -25,11 +29,13 @@ REFRESH_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> Worker:
+def create_app(settings: TrainerSettings) -> Worker:
     registry = new_registry()
     metrics, bus_metrics = TrainerMetrics(registry), BusMetrics(registry)
     bus, database = Bus(settings, SERVICE), Database(settings, SERVICE, registry=registry)
-    store, outbox = Store(database), Outbox(bus, database, SCHEMA, Generations(settings.redis_url))
+    generations = Generations(settings.redis_url)
+    store, outbox = Store(database), Outbox(bus, database, SCHEMA, generations)
+    retention = Retention(database, generations, registry, SCHEMA, rules(settings))
     models = Registry(bus, outbox)
     delivery = Delivery(bus, database, bus_metrics, registry)
     flags = Flags(bus)
@@ -66,6 +72,11 @@ def create_app(settings: Settings) -> Worker:
         registry=registry,
         metrics=bus_metrics,
         start=begin,
-        background=(outbox.relay, refresh, flags.follow),
+        background=(
+            outbox.relay,
+            refresh,
+            flags.follow,
+            partial(repeat, ROUND_SECONDS, retention.round, bus, database),
+        ),
         stop=outbox.stop,
     )

@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from faststream import AckPolicy
 
-from services.gateway.settings import GatewaySettings
 from shared.bus import Bus
 from shared.contracts import commands
-from shared.lane import Lane
-from shared.settings import Settings
 from shared.topology import WORK, Work
 from shared.worker import Worker
 from tests.architecture.source import ROOMS, SERVICES, files, names_used
+from tests.world import settings_of
 
 # Nothing listens there: to be wired is not to be connected.
 URLS = {
@@ -41,14 +39,13 @@ DECLARES = {
 def bus_of(service: str) -> Bus:
     """As it is once the service has begun: what waits for its turn is heard too."""
     create_app = importlib.import_module(f"services.{service}.app").create_app
+    settings = settings_of(service)(**URLS)
     if service == "gateway":
-        bus: Bus = create_app(GatewaySettings(**URLS)).runtime.bus
+        bus: Bus = create_app(settings).runtime.bus
         return bus
-    worker: Worker = create_app(Settings(**URLS))
-    for run in worker.background:
-        lane = getattr(run, "__self__", None)
-        if isinstance(lane, Lane):
-            worker.bus.hear_work(lane._subject)(lane._handle)
+    worker: Worker = create_app(settings)
+    for pull in worker.pulls:
+        worker.bus.hear_work(pull._subject)(pull._handle)
     return worker.bus
 
 
@@ -139,6 +136,13 @@ def test_subscribers_are_made_by_the_bus_alone() -> None:
     assert using({"subscriber"}, *ROOMS) == {"shared/bus.py"}
     # A stream in its order is followed by the client's own means.
     assert using({"subscribe"}, *ROOMS) == {"shared/bus.py", "services/gateway/follower.py"}
+
+
+def test_consumers_are_read_by_the_framework_or_by_one_loop_of_ours() -> None:
+    assert using({"pull_subscribe", "pull_subscribe_bind"}, *ROOMS) == {
+        "shared/pull.py",
+        "services/gateway/follower.py",  # every replica's own, which acknowledges nothing
+    }
 
 
 def test_streams_consumers_and_buckets_are_declared_in_one_place() -> None:

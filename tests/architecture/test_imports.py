@@ -50,13 +50,12 @@ print(json.dumps(seen))
 # Wires a service twice, and says what was opened meanwhile and which modules are there afterwards.
 WIRED = """
 import importlib, json, sys
-from services.gateway.settings import GatewaySettings
-from shared.settings import Settings
 opened = []
 sys.addaudithook(lambda event, args: opened.append(event) if event.startswith(("socket.", "subprocess.")) else None)
 app = importlib.import_module(f"services.{sys.argv[1]}.app")
 urls = dict(nats_url="nats://127.0.0.1:1", database_url="postgresql://n@127.0.0.1:1/n", redis_url="redis://127.0.0.1:1")
-settings = GatewaySettings(**urls) if sys.argv[1] == "gateway" else Settings(**urls)
+module = importlib.import_module(f"services.{sys.argv[1]}.settings")
+settings = getattr(module, f"{sys.argv[1].title()}Settings")(**urls)
 assert app.create_app(settings) is not app.create_app(settings)
 print(json.dumps({"opened": opened, "modules": sorted(sys.modules)}))
 """

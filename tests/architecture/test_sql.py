@@ -27,6 +27,7 @@ WHERE_SQL_STANDS = {
     "shared/database.py": "the ping",
     "shared/refreshing.py": "the turn and the ledger of a materialized view",
     "shared/lane.py": "the turn, which is an advisory lock",
+    "shared/retention.py": "the turn of letting go",
     "cli/keys.py": "the one writer of the schema `control`",
     "deploy/local/postgres.py": "makes the database before there is a schema",
 }

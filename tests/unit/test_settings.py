@@ -3,6 +3,7 @@
 import pytest
 
 from services.gateway.settings import GatewaySettings
+from services.scoring.settings import ScoringSettings
 from shared.settings import Settings, SettingsError
 
 URLS = {
@@ -43,3 +44,10 @@ def test_a_variable_that_does_not_parse_is_named_with_what_it_should_hold() -> N
 
 def test_settings_that_are_printed_show_no_password() -> None:
     assert "hidden" not in f"{Settings.read(URLS)!r} {Settings.read(URLS)}"
+
+
+def test_days_are_kept_for_ever_or_counted_but_never_negative() -> None:
+    assert ScoringSettings.read(URLS).diff_days == 180
+    assert ScoringSettings.read(URLS | {"PRECEDENT_DIFF_DAYS": "0"}).diff_days == 0
+    with pytest.raises(SettingsError, match=r"PRECEDENT_DIFF_DAYS: '-1' is not a Days"):
+        ScoringSettings.read(URLS | {"PRECEDENT_DIFF_DAYS": "-1"})

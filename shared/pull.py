@@ -1,0 +1,107 @@
+"""Work that is read ahead: while some of a subject's messages are written, the next are made ready.
+
+For imports, which come by the thousand: FastStream fetches again only when all that it has fetched is acknowledged.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import nats
+from faststream.exceptions import NackMessage, RejectMessage
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from shared.bus import BATCH_SIZE, PULL_SECONDS, Bus
+from shared.topology import work
+
+# As many as are written at once, and as many that wait for their turn.
+MOST_IN_HAND = 256
+AGAIN_SECONDS = 0.5
+STOP_SECONDS = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class Pull:
+    """`handle` ends with nothing, or with one of FastStream's two verdicts, as `Delivery.of` makes it."""
+
+    def __init__(self, bus: Bus, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> None:
+        self._bus, self._subject, self._handle = bus, subject, handle
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._reading: asyncio.Task[None] | None = None
+        self._stopping = self._draining = False
+
+    async def run(self) -> None:
+        """Until cancelled; what was read is handled first."""
+        while not self._draining:
+            self._stopping = False
+            self._reading = asyncio.create_task(self._read())
+            try:
+                await asyncio.wait({self._reading})
+            finally:
+                await self._finish()
+            if not self._reading.cancelled() and (error := self._reading.exception()):
+                log.warning("%s cannot be read, it tries again: %r", self._subject, error)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def drain(self) -> None:
+        """Reads no further, and returns when all that was read is handled."""
+        self._draining = True
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """A fetch that brings something ends by itself; cut off, what it brings would be handled after `ack_wait`."""
+        self._stopping = True
+        while self._reading is not None and not self._reading.done():
+            await asyncio.wait({self._reading}, timeout=STOP_SECONDS)
+            self._reading.cancel()
+        if self._in_hand:
+            await asyncio.wait(set(self._in_hand))
+
+    async def _read(self) -> None:
+        """Until cancelled. Raises what NATS says where the consumer cannot be read at all."""
+        item = work(self._bus.service, self._subject)
+        subscription = await self._bus.js.pull_subscribe_bind(item.durable, item.stream)
+        try:
+            while not self._stopping:
+                await self._take(await self._fetched(subscription))
+        finally:
+            with suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
+
+    async def _fetched(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+        try:
+            return await subscription.fetch(BATCH_SIZE, PULL_SECONDS)
+        except TimeoutError:
+            return []
+        except (nats.errors.Error, OSError):
+            await asyncio.sleep(AGAIN_SECONDS)
+            return []
+
+    async def _take(self, messages: list[Msg]) -> None:
+        """In their order. Returns when there is room for as many again."""
+        for message in messages:
+            task = asyncio.create_task(self._settle(message))
+            self._in_hand.add(task)
+            task.add_done_callback(self._in_hand.discard)
+        while len(self._in_hand) > MOST_IN_HAND - BATCH_SIZE:
+            await asyncio.wait(set(self._in_hand), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _settle(self, message: Msg) -> None:
+        """A verdict that does not arrive is none: the message comes again, and is recognised."""
+        try:
+            await self._acknowledge(message)
+        except (nats.errors.Error, OSError):
+            log.warning("%s: NATS did not hear what became of a message; it comes again", self._subject)
+
+    async def _acknowledge(self, message: Msg) -> None:
+        try:
+            await self._handle(message)
+        except NackMessage as verdict:
+            await message.nak(**verdict.extra_options)
+        except RejectMessage:
+            await message.term()
+        else:
+            await message.ack()
