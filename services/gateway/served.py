@@ -104,7 +104,6 @@ domain
 status
 q
 agent_id status
-agent_id domain
 collaboration_type status
 collaboration_type domain
 domain status

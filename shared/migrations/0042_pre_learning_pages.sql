@@ -45,7 +45,7 @@ return case when domains = '{}' then '{""}' else domains end;
 
 create function patterns.confirmed(successes integer, uses integer) returns double precision language sql immutable
 return case when uses > 0 then greatest(0, (successes + 1.96 ^ 2 / 2
-  - 1.96 * sqrt(successes * (uses - successes) / uses::double precision + 1.96 ^ 2 / 4)) / (uses + 1.96 ^ 2)) else 0 end;
+  - 1.96 * sqrt(successes::double precision * (uses - successes) / uses + 1.96 ^ 2 / 4)) / (uses + 1.96 ^ 2)) else 0 end;
 
 create function patterns.keep_learning_domains() returns trigger language plpgsql
 set search_path = pg_catalog, pg_temp as $$

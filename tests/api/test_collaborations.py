@@ -277,11 +277,12 @@ async def test_collaborations_are_found_by_what_they_are(api: Api) -> None:
     one = await opened(api, "bob", agent_domains=["here"])
     two = await opened(api, title="Review the pool", collaboration_type="review", agent_domains=["here", "db"])
     queries = {
-        "status=open": [two, one], "status=resolved": [], "collaboration_type=review": [two],
-        "agent_id=agent-bob": [one], "q=LOGINS": [one], "limit=1": [two],
+        "domain=here&status=open": [two, one], "domain=here&status=resolved": [], "domain=none": [],
+        "domain=db&collaboration_type=review": [two], "agent_id=agent-bob": [one], "domain=here&q=LOGINS": [one],
+        "domain=here&limit=1": [two],
     }  # fmt: skip
     for query, wanted in queries.items():
-        items = (await api.get(f"/v1/collaborations?domain=here&{query}")).json()["items"]
+        items = (await api.get(f"/v1/collaborations?{query}")).json()["items"]
         assert [f"/v1/collaborations/{item['id']}" for item in items] == wanted, query
 
 

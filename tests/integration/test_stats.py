@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from services.gateway.intervals import interval
 from shared.database import Database
 from shared.generations import FIXES, Generations, every
 from shared.refreshing import LEAST_PAUSE_SECONDS, Refreshed
@@ -61,6 +62,12 @@ async def test_a_rate_stands_beside_what_was_predicted_for_the_same_fixes(world:
     assert (everybody["agents"], everybody["fixes"]["fixes"], everybody["fixes"]["succeeded"]) == (3, 112, 83)
     assert everybody["fixes"]["expected_rate"] == pytest.approx((100 * 0.6 + 3 * 0.9) / 103)
     assert everybody["as_of"] is None, "patterns has not counted yet"
+
+
+async def test_an_interval_of_a_million_is_as_good_as_one_of_a_hundred(world: World) -> None:
+    low, high = await world.owner.fetchval(f"select {interval('800000', '1000000')}")
+    assert (low, high) == (pytest.approx(0.7992, abs=1e-4), pytest.approx(0.8008, abs=1e-4))
+    assert await world.owner.fetchval("select patterns.confirmed(800000, 1000000)") == pytest.approx(low)
 
 
 async def test_agents_come_by_name_a_page_at_a_time(world: World) -> None:
