@@ -20,7 +20,7 @@ where n.nspname = any($1) and c.relkind in ('r', 'v', 'm') and c.oid::regclass::
 """
 COLUMNS = """
 select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
-where attrelid = $1 and attnum > 0 and not attisdropped and attidentity = '' order by attnum
+where attrelid = $1 and attnum > 0 and not attisdropped and attidentity = '' and attgenerated = '' order by attnum
 """
 KEY = """
 select array_agg(a.attname::text order by k.place) from pg_index i
@@ -37,7 +37,8 @@ CHOICES = "select pg_get_constraintdef(oid) from pg_constraint where conrelid = 
 CHOICE = re.compile(r"\((\w+) = ANY \((ARRAY\['.+?\])\)")
 FUNCTIONS = """
 select p.oid::regprocedure::text as call, n.nspname as schema
-from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = any($1) and p.pronargs = 0 order by 1
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = any($1) and p.pronargs = 0 and p.prorettype <> 'trigger'::regtype
+order by 1
 """
 
 VALUES = {

@@ -1,4 +1,12 @@
 -- Writer: scoring (role scoring_rw).
+-- Words as people write them in code: a sign stands between two of them, or the parser would take them for one path,
+-- host or number. With them whose they are, so that one index finds a word of one repository.
+alter table scoring.agent_auto_fixes add column words tsvector
+generated always as (strip(to_tsvector('simple',
+  translate(left(coalesce(title, ''), 200), '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ')))
+  || array_to_tsvector(array['agent:' || md5(coalesce(agent_id, '')), 'repository:' || md5(coalesce(repository, ''))]))
+stored;
+
 -- A page of fixes is a range of one index, for each combination of filters that is served.
 create index agent_auto_fixes_repository_agent
 on scoring.agent_auto_fixes (repository, agent_id, submitted_at desc, id desc);
@@ -11,13 +19,6 @@ on scoring.agent_auto_fixes (agent_id, status, submitted_at desc, id desc) inclu
 where agent_id is not null;
 drop index scoring.agent_auto_fixes_fared;
 
--- Words as people write them in code: a sign stands between two of them, or the parser would take them for one path,
--- host or number. With them whose they are, so that one index finds a word of one repository.
-alter table scoring.agent_auto_fixes add column words tsvector
-generated always as (strip(to_tsvector('simple',
-  translate(left(coalesce(title, ''), 200), '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ')))
-  || array_to_tsvector(array['agent:' || md5(coalesce(agent_id, '')), 'repository:' || md5(coalesce(repository, ''))]))
-stored;
 create index agent_auto_fixes_words on scoring.agent_auto_fixes using gin (words);
 -- A common word is found on the way through the newest, which an index passes in a tenth of the pages. It takes no
 -- entry of any length, hence the first 200 characters.

@@ -1,4 +1,10 @@
 -- Writer: patterns (role patterns_rw).
+-- As of fixes, see scoring.agent_auto_fixes.
+alter table patterns.agent_learnings add column words tsvector
+generated always as (strip(to_tsvector('simple',
+  translate(title || ' ' || body, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ')))
+  || array_to_tsvector(array['agent:' || md5(coalesce(agent_id, ''))])) stored;
+
 -- A page of learnings is a range of one index, for each combination of filters that is served.
 create index agent_learnings_agent on patterns.agent_learnings (agent_id, created_at desc, id desc);
 create index agent_learnings_category on patterns.agent_learnings (category, created_at desc, id desc);
@@ -9,11 +15,6 @@ create index agent_learnings_pattern_page on patterns.agent_learnings (pattern_i
 where pattern_id is not null;
 drop index patterns.agent_learnings_pattern;
 
--- As of fixes, see scoring.agent_auto_fixes.
-alter table patterns.agent_learnings add column words tsvector
-generated always as (strip(to_tsvector('simple',
-  translate(title || ' ' || body, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', '                                ')))
-  || array_to_tsvector(array['agent:' || md5(coalesce(agent_id, ''))])) stored;
 create index agent_learnings_words on patterns.agent_learnings using gin (words, agent_domains);
 
 -- One row a domain that a learning is for; '' for one without. See scoring.fix_domains for why.

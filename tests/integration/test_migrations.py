@@ -29,11 +29,17 @@ INDEXED_UNDER_LOCK = {
     "0010_pre_live_truth.sql",
     "0017_pre_pattern_pages.sql",
     "0024_pre_agent_stats.sql",
+    "0040_pre_fix_pages.sql",
+    "0041_pre_category_pages.sql",
+    "0042_pre_learning_pages.sql",
+    "0043_pre_collaboration_pages.sql",
 }
 # Takes a lock on a table that it holds a lesser one on, as a transaction does that reads and then writes it. One of the
 # two is then told of a deadlock, and tried again: a migration by itself, a message by its delivery. Beside it the code
 # goes on by single statements here, for a loop of such transactions would let it through by chance alone.
-LOCKED_IN_STEPS = {"0030_pre_pattern_places.sql"}
+LOCKED_IN_STEPS = {"0008_pre_similarity.sql", "0030_pre_pattern_places.sql"}
+# By triggers, as the code writes other tables: its rows do not stay what they were.
+COUNTED = {"patterns.learning_domain_counts"}
 NOBODY_IS_HELD_UP_LONGER = {"statement_timeout": str(1000 * LOCK_SECONDS)}
 
 
@@ -143,7 +149,7 @@ async def test_the_code_of_before_goes_on_while_a_migration_is_applied(
     found = await tables(owner)
     await fill(owner, found)
     kept = used_before(found, REMOVED.get(name, {}))
-    data = {table.name: await contents(owner, table) for table in kept if table.kind == "r"}
+    data = {t.name: await contents(owner, t) for t in kept if t.kind == "r" and t.name not in COUNTED}
     singly = name in LOCKED_IN_STEPS
     async with OldCode(servers, bare, kept, await functions(owner), singly).running():
         assert await migrate(url, up_to(name, tmp_path), attempts=5 if singly else 1) == [name]
@@ -171,7 +177,7 @@ async def test_a_migration_removes_only_what_is_named_here_and_only_after(
 def test_an_index_on_a_table_that_was_there_is_made_concurrently(name: str) -> None:
     sql = (DIRECTORY / name).read_text()
     made = set(re.findall(r"create (?:table|materialized view) (\w+\.\w+)", sql))
-    indexed = set(re.findall(r"create (?:unique )?index \w+ on (\w+\.\w+)", sql))
+    indexed = set(re.findall(r"create (?:unique )?index \w+\s+on (\w+\.\w+)", sql))
     assert bool(indexed - made) == (name in INDEXED_UNDER_LOCK), f"say `{OUTSIDE}` at its head, and `concurrently`"
 
 
