@@ -24,10 +24,11 @@ DIMENSIONS = 256
 LANES = 8
 # Share of the paths in the fused similarity, and what a word of the title adds to one of the code; these and the next
 # two are chosen by P@5 of related changes: docs/related-changes.md.
-PATH_SHARE = 0.8
+PATH_SHARE = 0.85
 TITLE_WEIGHT = 2.0
-# A path counts by the square of its depth: two changes of one file are nearer than two of one directory.
-DEPTH_POWER = 2.0
+# A directory counts by its depth, a file as if it lay so much deeper: two changes of one file are nearer than two of
+# one directory.
+FILE_WEIGHT = 2.5
 # The name without extension and test marker, beside the file itself, so that a file is near to its test.
 STEM_SHARE = 0.3
 PATH_TERMS_LIMIT = 400
@@ -95,9 +96,10 @@ def file_set(diff: Diff) -> int | None:
 
 def _tree(path: str) -> Iterator[tuple[str, float]]:
     parts = path.split("/")
-    for depth in range(1, len(parts) + 1):
-        yield "/".join(parts[:depth]), depth**DEPTH_POWER
-    yield f"*{_stem(parts[-1])}", STEM_SHARE * len(parts) ** DEPTH_POWER
+    for depth in range(1, len(parts)):
+        yield "/".join(parts[:depth]), depth
+    yield path, FILE_WEIGHT * len(parts)
+    yield f"*{_stem(parts[-1])}", STEM_SHARE * len(parts)
 
 
 def similarity(one: Embedding, other: Embedding) -> float:

@@ -25,8 +25,8 @@ CATEGORIES: tuple[Category, ...] = ("bug-fix", "performance", "refactor", "secur
 SECURITY = CATEGORIES.index("security")
 BUCKETS = 1 << 15
 # How far each channel of words speaks: it is scaled to this length, whatever the size of the change.
-CHANNELS = {"gained": 1.0, "lost": 1.0, "kept": 1.0, "paths": 1.0, "title": 2.0, "phrase": 1.5}
-TITLE_CHANNELS = frozenset({"title", "phrase"})
+CHANNELS = {"gained": 1.0, "lost": 1.0, "kept": 1.0, "paths": 1.0, "title": 2.0, "phrase": 1.5, "opening": 1.0}
+TITLE_CHANNELS = frozenset({"title", "phrase", "opening"})
 # Names of the shape's values, in order.
 SHAPE = tuple(shape(Diff(files=()), read_words(Diff(files=()), None)))
 
@@ -160,6 +160,7 @@ def channels(words: Words) -> dict[str, Mapping[str, int]]:
         "paths": words.paths,
         "title": dict.fromkeys(words.title, 1),
         "phrase": dict.fromkeys(phrases, 1),
+        "opening": dict.fromkeys(words.title[:1], 1),
     }
 
 

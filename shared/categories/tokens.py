@@ -27,7 +27,8 @@ _NAMES, _SIGNS = (
 )
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _TITLE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
-_PREFIX = re.compile(r"^\s*[\w-]+\s*(\([^)]*\))?!?:\s*")
+# `fix(scope)!: `, `server/user: `, and the sign that some put before it all, as `:bug:`.
+_PREFIX = re.compile(r"^\s*(?::\w+:\s*)?(?:[\w/-]+\s*(?:\([^)]*\))?!?:\s*)?")
 _PULL_REQUEST = re.compile(r"\(#\d+\)")
 
 

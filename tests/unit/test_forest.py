@@ -5,7 +5,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.fit_forest import grown, numbers
+from services.trainer.category_trees import forest as numbers_of
+from services.trainer.category_trees import grown
 from shared.categories.forest import Forest
 
 SHAPE = 3
@@ -22,7 +23,7 @@ def fitted() -> tuple[lightgbm.Booster, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def forest(fitted: tuple[lightgbm.Booster, np.ndarray]) -> Forest:
-    return Forest(**numbers(fitted[0], COLUMNS))
+    return numbers_of(fitted[0], COLUMNS)
 
 
 def test_the_numbers_say_what_the_trees_said(fitted: tuple[lightgbm.Booster, np.ndarray], forest: Forest) -> None:

@@ -1,15 +1,18 @@
-"""Fits the trees of `services/patterns/forest.py` with LightGBM, and turns them into bare numbers."""
+"""Fits the trees of `shared/categories/forest.py` with LightGBM, and turns them into bare numbers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightgbm
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
+from shared.categories.forest import Forest
 from shared.categories.model import CATEGORIES, Spoken
 
 # How many of the commonest words of a channel are looked at.
-COMMONEST = {"gained": 700, "lost": 700, "kept": 200, "paths": 500, "title": 400, "phrase": 200}
+COMMONEST = {"gained": 700, "lost": 700, "kept": 200, "paths": 500, "title": 1000, "phrase": 500, "opening": 150}
 ROUNDS = 250
 PARAMETERS = {
     "objective": "multiclass",
@@ -29,42 +32,49 @@ PARAMETERS = {
 }
 FIELDS = ("columns", "roots", "feature", "threshold", "left", "right", "value")
 
+Said = dict[str, Spoken]
+Node = tuple[int, float, int, int, float]
 
-def commonest(spoken: list[dict[str, Spoken]], channels: list[str]) -> np.ndarray:
+
+def commonest(spoken: Sequence[Said], channels: Sequence[str]) -> NDArray[np.uint32]:
     """The CRC-32 of the words that stand in most changes, of each channel, rising."""
     chosen = []
     for channel in channels:
-        words, changes = np.unique(np.concatenate([each[channel][0] for each in spoken]), return_counts=True)
+        words, changes = np.unique(np.concatenate([each[channel].crcs for each in spoken]), return_counts=True)
         chosen.append(words[np.argsort(-changes, kind="stable")[: COMMONEST[channel]]])
     return np.unique(np.concatenate(chosen))
 
 
-def table(spoken: list[dict[str, Spoken]], shapes: np.ndarray, columns: np.ndarray) -> sparse.csr_matrix:
+def table(
+    spoken: Sequence[Said], shapes: NDArray[np.floating], columns: NDArray[np.uint32], channels: Sequence[str]
+) -> sparse.csr_matrix:
     """(changes, shape values + columns)."""
-    rows = []
-    for each in spoken:
-        crcs, weights = (np.concatenate([pair[at] for pair in each.values()]) for at in (0, 1))
-        known = np.isin(crcs, columns)
-        places = np.searchsorted(columns, crcs[known])
-        rows.append(sparse.csr_matrix((weights[known], (np.zeros_like(places), places)), shape=(1, len(columns))))
+    rows = [_row({channel: each[channel] for channel in channels}, columns) for each in spoken]
     return sparse.hstack([sparse.csr_matrix(shapes), sparse.vstack(rows)]).tocsr().astype(np.float32)
 
 
-def grown(rows: sparse.csr_matrix, labels: np.ndarray) -> lightgbm.Booster:
+def _row(said: Said, columns: NDArray[np.uint32]) -> sparse.csr_matrix:
+    crcs, weights = (np.concatenate(each) for each in zip(*said.values(), strict=True))
+    known = np.isin(crcs, columns)
+    places = np.searchsorted(columns, crcs[known])
+    return sparse.csr_matrix((weights[known], (np.zeros_like(places), places)), shape=(1, len(columns)))
+
+
+def grown(rows: sparse.csr_matrix, labels: NDArray[np.integer]) -> lightgbm.Booster:
     return lightgbm.train(PARAMETERS, lightgbm.Dataset(rows, labels), ROUNDS)
 
 
-def numbers(booster: lightgbm.Booster, columns: np.ndarray) -> dict[str, np.ndarray]:
-    """The fields of a `Forest`; parents stand before their children."""
-    nodes: list[tuple[int, float, int, int, float]] = []
+def forest(booster: lightgbm.Booster, columns: NDArray[np.uint32]) -> Forest:
+    """Parents stand before their children."""
+    nodes: list[Node] = []
     roots = [_add(nodes, tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
     feature, threshold, left, right, value = zip(*nodes, strict=True)
     kept = (columns, roots, feature, threshold, left, right, value)
     kinds = (np.uint32, np.int32, np.int16, np.float32, np.int32, np.int32, np.float32)
-    return {name: np.array(each, kind) for name, each, kind in zip(FIELDS, kept, kinds, strict=True)}
+    return Forest(**{name: np.array(each, kind) for name, each, kind in zip(FIELDS, kept, kinds, strict=True)})
 
 
-def _add(nodes: list[tuple[int, float, int, int, float]], node: dict[str, Any]) -> int:
+def _add(nodes: list[Node], node: dict[str, Any]) -> int:
     at = len(nodes)
     if "leaf_value" in node:
         nodes.append((0, 0.0, at, at, node["leaf_value"]))
@@ -73,7 +83,3 @@ def _add(nodes: list[tuple[int, float, int, int, float]], node: dict[str, Any]) 
     left, right = _add(nodes, node["left_child"]), _add(nodes, node["right_child"])
     nodes[at] = (node["split_feature"], node["threshold"], left, right, 0.0)
     return at
-
-
-def channels_of(kind: str) -> list[str]:
-    return [channel for channel in COMMONEST if kind == "with_title" or channel not in ("title", "phrase")]
