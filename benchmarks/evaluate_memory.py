@@ -133,7 +133,7 @@ def interval(values: list[float]) -> str:
     rng, found = np.random.default_rng(1), np.array(values)
     means = found[rng.integers(0, len(found), (DRAWS, len(found)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return f"{found.mean():.3f} ({low:+.3f} to {high:+.3f})".replace("+", "" if found.min() >= 0 else "+")
+    return f"{found.mean():.3f} ({low:.3f} to {high:.3f})"
 
 
 def put_part(out: Path, sections: dict[str, str]) -> None:

@@ -79,11 +79,12 @@ def embed_words(title: str, body: str) -> Vector:
 def path_terms(diff: Diff) -> dict[str, float]:
     """Every directory and file of the tree above the changed files, and `*stem` for their names; of unit length.
 
-    Only the heaviest 400 are kept.
+    Only 400 are kept: those that most of the files share, the heaviest first.
     """
     counts = Counter(term for file in diff.files for term in _tree(file.path))
     terms = {term: weight * (1.0 + math.log(n)) for (term, weight), n in counts.items()}
-    kept = dict(sorted(terms.items(), key=lambda term: -term[1])[:PATH_TERMS_LIMIT])
+    shared = sorted(counts, key=lambda found: (-counts[found], -found[1]))[:PATH_TERMS_LIMIT]
+    kept = {term: terms[term] for term, _ in shared}
     length = math.hypot(*kept.values())
     return {term: weight / length for term, weight in kept.items()}
 
