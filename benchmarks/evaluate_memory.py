@@ -81,8 +81,7 @@ MEASURES = {
 }
 
 
-def evaluate_categories(data: Path) -> str:
-    histories = read(data)
+def evaluate_categories(histories: Histories) -> str:
     return "\n\n".join([CATEGORIES_TOLD, *(category_table(histories, kind) for kind in KINDS)])
 
 
@@ -147,7 +146,7 @@ def put_part(out: Path, sections: dict[str, str]) -> None:
 def main(data: Path, out: Path) -> None:
     found = data / "train.jsonl.gz" if data.is_dir() else data
     related = evaluate_related(found)
-    put_part(out, {"Categories": evaluate_categories(found), "Related changes": related})
+    put_part(out, {"Categories": evaluate_categories(read(found)), "Related changes": related})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from services.trainer.category_quality import (
 )
 from services.trainer.category_rows import Rows, channels_of
 from services.trainer.category_trees import commonest, forest, grown, table
+from services.trainer.category_trees import scores as tree_scores
 from services.trainer.domain import Verdict
 from services.trainer.job import Fitted
 from shared.categories.artefact import SHIPPED, decode, encode
@@ -120,8 +121,8 @@ def tree_answers(known: Rows, new: Rows, kind: str) -> np.ndarray:
     """Which words are common is asked of the known rows alone."""
     channels = channels_of(kind)
     columns = commonest(known.spoken, channels)
-    booster = grown(table(known.spoken, known.shapes, columns, channels), known.labels)
-    return np.asarray(booster.predict(table(new.spoken, new.shapes, columns, channels)))
+    boosters = grown(table(known.spoken, known.shapes, columns, channels), known.labels)
+    return softmax(tree_scores(boosters, table(new.spoken, new.shapes, columns, channels)))
 
 
 def whole_forest(rows: Rows, kind: str) -> Forest:

@@ -14,6 +14,8 @@ from shared.categories.model import CATEGORIES, Spoken
 # How many of the commonest words of a channel are looked at.
 COMMONEST = {"gained": 700, "lost": 700, "kept": 200, "paths": 500, "title": 1000, "phrase": 500, "opening": 150}
 ROUNDS = 250
+# So many fits, each with chances of its own, and the mean of what they say.
+SEEDS = (1, 2)
 PARAMETERS = {
     "objective": "multiclass",
     "num_class": len(CATEGORIES),
@@ -26,7 +28,6 @@ PARAMETERS = {
     "lambda_l2": 5.0,
     "max_bin": 31,
     "num_threads": 1,
-    "seed": 1,
     "deterministic": True,
     "verbosity": -1,
 }
@@ -60,16 +61,21 @@ def _row(said: Said, columns: NDArray[np.uint32]) -> sparse.csr_matrix:
     return sparse.csr_matrix((weights[known], (np.zeros_like(places), places)), shape=(1, len(columns)))
 
 
-def grown(rows: sparse.csr_matrix, labels: NDArray[np.integer]) -> lightgbm.Booster:
-    return lightgbm.train(PARAMETERS, lightgbm.Dataset(rows, labels), ROUNDS)
+def grown(rows: sparse.csr_matrix, labels: NDArray[np.integer]) -> list[lightgbm.Booster]:
+    return [lightgbm.train({**PARAMETERS, "seed": seed}, lightgbm.Dataset(rows, labels), ROUNDS) for seed in SEEDS]
 
 
-def forest(booster: lightgbm.Booster, columns: NDArray[np.uint32]) -> Forest:
+def scores(boosters: Sequence[lightgbm.Booster], rows: sparse.csr_matrix) -> NDArray[np.floating]:
+    """(rows, 4): what `forest` of them says."""
+    return np.mean([booster.predict(rows, raw_score=True) for booster in boosters], axis=0)
+
+
+def forest(boosters: Sequence[lightgbm.Booster], columns: NDArray[np.uint32]) -> Forest:
     """Parents stand before their children."""
     nodes: list[Node] = []
-    roots = [_add(nodes, tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
+    roots = [_add(nodes, tree["tree_structure"]) for each in boosters for tree in each.dump_model()["tree_info"]]
     feature, threshold, left, right, value = zip(*nodes, strict=True)
-    kept = (columns, roots, feature, threshold, left, right, value)
+    kept = (columns, roots, feature, threshold, left, right, np.array(value) / len(boosters))
     kinds = (np.uint32, np.int32, np.int16, np.float32, np.int32, np.int32, np.float32)
     return Forest(**{name: np.array(each, kind) for name, each, kind in zip(FIELDS, kept, kinds, strict=True)})
 
