@@ -25,13 +25,17 @@ select l.id, case when l.status <> 'held' then l.title end as title,
   l.uses, l.successes, l.status, l.held_reasons, l.released_by, l.superseded_by, l.created_at, l.updated_at, l.version
 from patterns.agent_learnings l
 """
+# All of the words, wherever each stands: whoever asks does not know how the author put it.
+SEARCHED = r"""l.status <> 'held' and not exists (
+  select from regexp_split_to_table(lower({}), '\s+') as word
+  where strpos(lower(l.title || ' ' || l.body), word) = 0)"""
 LEARNING_FILTERS = {
     "domain": "l.agent_domains @> array[{}::text]",
     "agent_id": "l.agent_id = {}",
     "category": "l.category = {}",
     "pattern_id": "l.pattern_id = {}",
     "status": "l.status = {}",
-    "q": "l.status <> 'held' and strpos(lower(l.title || ' ' || l.body), lower({})) > 0",
+    "q": SEARCHED,
 }
 LEARNING_ORDER = ("l.created_at", "l.id")
 HELD = """

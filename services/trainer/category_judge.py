@@ -16,6 +16,7 @@ from shared.categories.model import CATEGORIES, SECURITY, Floats, Model, categor
 from shared.categories.tokens import read_words
 from shared.diffs import Diff
 
+SHIPS = "the model that ships"
 Told = tuple[Floats, NDArray[np.intp]]
 
 
@@ -33,7 +34,7 @@ def judge(
         **scores(*ours, labels),
         "base_rate": float(shares(labels).max()),
         "constant": {"log_loss": float(surprise(constant, labels).mean())},
-        "champion": {"version": task.champion, **scores(*theirs, labels)},
+        "champion": {"version": task.champion or SHIPS, **scores(*theirs, labels)},
         "gain": msgspec.to_builtins(gain),
         "rows": split.sizes(),
         "gap_days": split.gap_days,

@@ -67,7 +67,7 @@ def grown(rows: sparse.csr_matrix, labels: NDArray[np.integer]) -> list[lightgbm
 
 def scores(boosters: Sequence[lightgbm.Booster], rows: sparse.csr_matrix) -> NDArray[np.floating]:
     """(rows, 4): what `forest` of them says."""
-    return np.mean([booster.predict(rows, raw_score=True) for booster in boosters], axis=0)
+    return np.asarray(np.mean([booster.predict(rows, raw_score=True) for booster in boosters], axis=0))
 
 
 def forest(boosters: Sequence[lightgbm.Booster], columns: NDArray[np.uint32]) -> Forest:

@@ -11,6 +11,8 @@ from shared.ids import derived_id
 
 MIN_ROWS = 200
 MIN_OF_A_CLASS = 20
+# Two fits of the same changes differ by less, and may do so surely.
+LEAST_LOG_LOSS_GAIN = 0.001
 
 # Share of the work done when a stage begins.
 STAGES = {"loading": 0.0, "fitting": 0.3, "calibrating": 0.75, "evaluating": 0.8, "registering": 0.95}
@@ -84,7 +86,7 @@ def category_refusal(counts: Mapping[str, int]) -> str | None:
 
 def decide_category(gain_low: float) -> Verdict:
     """A gain is the served model's log-loss less the new one's on the newest rows, with a 90 % interval."""
-    if gain_low > 0:
+    if gain_low > LEAST_LOG_LOSS_GAIN:
         return Verdict(True, f"better than the champion: log-loss lower by at least {gain_low:.5f} (90 %)")
     reason = f"not surely better than the champion: the log-loss gain may be {gain_low:.5f} (90 %)"
     return Verdict(False, reason, "rejected")

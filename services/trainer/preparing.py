@@ -34,6 +34,10 @@ class Preparation(Protocol):
         """The version of the champion, which the new model is compared with. Raises `StoppedError`."""
         ...
 
+    async def installed(self, connection: Connection, compared: str | None) -> str | None:
+        """The same, once there is a model: where none was champion, the one that ships may have become it."""
+        ...
+
 
 @dataclass(frozen=True)
 class OfConfidence:
@@ -63,6 +67,9 @@ class OfConfidence:
         job.write(directory, job.JOB, task)
         return champion["version"] if champion else None
 
+    async def installed(self, connection: Connection, compared: str | None) -> str | None:
+        return compared
+
     async def _lay_rows(self, connection: Connection, directory: Path) -> None:
         number = 0
         async for rows in store.trainable(connection, self.feature_set, len(self.features)):
@@ -85,7 +92,7 @@ class OfConfidence:
 
 @dataclass(frozen=True)
 class OfCategory:
-    """The model that ships is registered with the first run, so that it can be put back like any other."""
+    """The model that ships is registered beside the first of the deployment's own, so that it can be put back."""
 
     bus: Bus
     registry: Registry
@@ -94,10 +101,9 @@ class OfCategory:
 
     async def __call__(self, connection: Connection, directory: Path) -> str | None:
         await self._lay_rows(connection, directory)
+        champion = await self._champion(connection)
+        note = await self._lay_champion(champion, directory) if champion else None
         sha256, shipped = default.category()
-        await artefacts.store(self.bus.js, sha256, shipped)
-        champion = await self.registry.champion_of_category(connection, default.about_category(), self.feature_set)
-        note = await self._lay_champion(champion, directory)
         (directory / job.BASE).write_bytes(shipped)
         task = Job(
             kind="category",
@@ -105,12 +111,23 @@ class OfCategory:
             seed=SEED,
             threads=FIT_THREADS,
             code_version=installed("precedent"),
-            champion=None if note else champion["version"],
+            champion=champion["version"] if champion and note is None else None,
             based_on=sha256,
             notes=(note,) if note else (),
         )
         job.write(directory, job.JOB, task)
-        return str(champion["version"])
+        return champion["version"] if champion else None
+
+    async def installed(self, connection: Connection, compared: str | None) -> str | None:
+        if compared is not None:
+            return compared
+        await artefacts.store(self.bus.js, *default.category())
+        return await self.registry.install_category(connection, default.about_category(), self.feature_set)
+
+    async def _champion(self, connection: Connection) -> Record | None:
+        """None when it reads changes otherwise than this version: then the one that ships answers."""
+        champion = await store.champion(connection, "category")
+        return champion if champion and champion["feature_set"] == self.feature_set else None
 
     async def _lay_rows(self, connection: Connection, directory: Path) -> None:
         number = 0

@@ -97,19 +97,17 @@ class Registry:
             events.append(await _promoted(connection, "confidence", version, sha256, previous, by, SHIPS))
         return True
 
-    async def champion_of_category(self, connection: Connection, shipped: Fitted, feature_set: str) -> Record:
-        """The one that answers; where none of this version's reading does, the model that ships becomes it."""
+    async def install_category(self, connection: Connection, shipped: Fitted, feature_set: str) -> str:
+        """Makes the model that ships the champion, unless one that reads changes as this version does has become it."""
         async with self._committed(connection) as events:
             previous = await store.lock_champion(connection, "category")
             champion = await store.champion(connection, "category")
-            if champion is None or champion["feature_set"] != feature_set:
-                version = await store.register(connection, "category", shipped, feature_set, "candidate", first=0)
-                by, sha256 = "precedent", shipped.sha256
-                events.append(await _promoted(connection, "category", version, sha256, previous, by, SHIPS))
-                champion = await store.champion(connection, "category")
-        if champion is None:
-            raise RuntimeError("the champion that was just written is gone")
-        return champion
+            if champion is not None and champion["feature_set"] == feature_set:
+                return str(champion["version"])
+            version = await store.register(connection, "category", shipped, feature_set, "candidate", first=0)
+            by, sha256 = "precedent", shipped.sha256
+            events.append(await _promoted(connection, "category", version, sha256, previous, by, SHIPS))
+        return version
 
     async def promote(self, connection: Connection, request_id: UUID, model: Record, by: str, reason: str) -> None:
         """Once for a request; nothing when `model` is the champion already."""

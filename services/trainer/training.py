@@ -99,6 +99,7 @@ class Trainer:
             return await self.registry.fail(connection, run, f"the model failed its trial: {fault}")
         await artefacts.store(self.bus.js, fitted.sha256, (directory / job.ARTEFACT).read_bytes())
         fitted = self._held_back(fitted)
+        compared = await prepare.installed(connection, compared)
         verdict = await self.registry.register(connection, run, fitted, prepare.feature_set, compared)
         if verdict.promote:
             self.metrics.calibration_error.labels(run.kind).set(fitted.metrics["ece"])

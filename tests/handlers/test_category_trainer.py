@@ -70,7 +70,7 @@ async def test_what_was_declared_becomes_a_model_that_patterns_answers_with(worl
     assert stages == ["loading", "fitting", "evaluating", "registering"]
     metrics = json.loads(await world.owner.fetchval("select metrics from trainer.models where version = 'category-1'"))
     assert metrics["gain"]["low"] > 0
-    assert metrics["champion"]["version"] == "category-0"
+    assert metrics["champion"]["version"] == "the model that ships"
 
 
 async def test_the_model_that_ships_can_be_put_back(world: World) -> None:
