@@ -35,7 +35,8 @@ TOLD_CATEGORIES = """
 select f.submitted_at, f.title, f.diff, f.fix_type, p.corrected_category,
   case when p.corrected_category is not null then p.corrected_by when not f.imported then f.principal end as teller
 from scoring.agent_auto_fixes f left join patterns.fix_patterns p on p.fix_id = f.id
-where f.submitted_at is not null and octet_length(f.diff) <= $2 and (p.corrected_category is not null or f.fix_type is not null)
+where f.submitted_at is not null and octet_length(f.diff) <= $2
+  and (p.corrected_category is not null or f.fix_type is not null)
 order by f.submitted_at desc, f.id limit $1
 """
 
