@@ -3,15 +3,14 @@
 The kind is what the submitter declared or a reporter corrected, never what a model predicted.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import polars as pl
-from asyncpg import Record
 from numpy.typing import NDArray
 
 from services.trainer.dataset import capped
@@ -61,13 +60,13 @@ def rows_of(changes: Iterable[tuple[Diff, Words, Category]]) -> Rows:
     return Rows(said, np.array(shapes, np.float32), np.array(labels, np.intp))
 
 
-def write_chunk(directory: Path, number: int, rows: Sequence[Record]) -> None:
+def write_chunk(directory: Path, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
     """`rows` have `submitted_at title diff fix_type corrected_category teller`."""
     told = [example for row in rows if (example := _example(row))]
     (directory / f"examples-{number:06}.json").write_bytes(msgspec.json.encode(told))
 
 
-def _example(row: Record) -> Example | None:
+def _example(row: Mapping[str, Any]) -> Example | None:
     category = row["corrected_category"] or DECLARED.get(normalize_fix_type(row["fix_type"]))
     if category not in CATEGORIES:
         return None
