@@ -75,11 +75,14 @@ def title_words(title: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _TITLE_WORD.findall(bare))
 
 
-def path_words(path: str) -> set[str]:
-    """Directories (`d:`), extension (`x:`), file name (`n:`) and the plain parts of all of them."""
+def path_words(path: str) -> dict[str, None]:
+    """Directories (`d:`), extension (`x:`), file name (`n:`) and the plain parts of all of them, each once, in order.
+
+    The order is that of the path: in a set's, sums would differ from process to process in their last digits.
+    """
     *folders, name = path.lower().split("/")
-    marked = {f"d:{folder}" for folder in folders} | {f"n:{name}", f"x:{name.rpartition('.')[2]}"}
-    return marked | {part.lower() for part in _PART.findall(path)}
+    marked = [*(f"d:{folder}" for folder in folders), f"n:{name}", f"x:{name.rpartition('.')[2]}"]
+    return dict.fromkeys([*marked, *(part.lower() for part in _PART.findall(path))])
 
 
 def _limited(lines: Iterable[str]) -> str:
