@@ -6,7 +6,6 @@ The two are compared apart and then fused: hashing paths and words into one smal
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
@@ -143,7 +142,7 @@ def _cosine(product: float, one_length: float, other_length: float) -> float:
 def _projected(counts: Mapping[str, int], title: tuple[str, ...]) -> Vector:
     """Operators say what kind of change it is, not what it is about: they are left out here."""
     named = {word: n for word, n in counts.items() if word not in OPERATORS}
-    hashes = np.fromiter(map(_hash, chain(named, title)), np.uint64, len(named) + len(title))
+    hashes = np.fromiter(map(crc32, map(str.encode, chain(named, title))), np.uint64, len(named) + len(title))
     weights = np.full(len(hashes), TITLE_WEIGHT)
     weights[: len(named)] = 1.0 + np.log(np.fromiter(named.values(), np.float64, len(named)))
     return _project(hashes, weights)
@@ -156,11 +155,6 @@ def _project(hashes: NDArray[np.uint64], weights: NDArray[np.float64]) -> Vector
     values = np.where(lanes >> np.uint64(63), 1.0, -1.0) * weights[:, None]
     summed = np.bincount(axes.ravel(), weights=values.ravel(), minlength=DIMENSIONS)
     return (summed / (_length(summed) or 1.0)).astype(np.float32)
-
-
-@lru_cache(maxsize=1 << 16)
-def _hash(word: str) -> int:
-    return crc32(word.encode())
 
 
 def _scrambled(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
