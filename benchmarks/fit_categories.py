@@ -1,247 +1,188 @@
-"""Fits and measures the category model.
+"""Fits and measures the category model that ships.
 
-`python -m benchmarks.fit_categories train.jsonl.gz shared/categories/shipped.json` leaves the model that ships.
-
-Each line of the data is a commit: `repo`, `diff` (hunks, perhaps cut off), `input.files` and `input.test_files`
-([path, status, added, deleted]), `label.category`, `label.subject`. All that is printed is measured on repositories
-that were left out. scipy comes with lightgbm.
+`python -m benchmarks.fit_categories DATA` leaves it in `shared/categories/shipped.json`, and what is known of it beside
+the other model that ships. DATA as `labelled_changes` reads it. All that is printed is measured on repositories that
+were left out; the model itself is fitted on all of them.
 """
 
-import gzip
-import json
+import hashlib
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any, NamedTuple
-from zlib import crc32
+from typing import Any
 
+import msgspec
 import numpy as np
 from scipy import sparse
-from scipy.optimize import minimize
 
-from benchmarks.category_quality import best_offsets, least_sure, report, security_log_odds
-from benchmarks.commit_diffs import read_diff
-from benchmarks.fit_forest import channels_of, commonest, grown, table
-from benchmarks.fit_forest import numbers as numbers_of
-from shared.categories.artefact import decode, encode
+from benchmarks.labelled_changes import KINDS, Histories, folds, read, weighed
+from services.trainer import default
+from services.trainer.category_fit import Fit, blended, fitted, logistic, one_hot, quantiles, scores, softmax
+from services.trainer.category_judge import surprise
+from services.trainer.category_quality import (
+    auc,
+    calibration_error,
+    f1,
+    least_sure,
+    macro_f1,
+    security_log_odds,
+)
+from services.trainer.category_rows import Rows, channels_of
+from services.trainer.category_trees import commonest, forest, grown, table
+from services.trainer.category_trees import scores as tree_scores
+from services.trainer.domain import Verdict
+from services.trainer.job import Fitted
+from shared.categories.artefact import SHIPPED, decode, encode
 from shared.categories.forest import Forest
-from shared.categories.model import BUCKETS, CATEGORIES, SECURITY, Model, Spoken, Table, hashed, spoken
-from shared.categories.shape import shape
-from shared.categories.tokens import Words, read_words
+from shared.categories.model import CATEGORIES, FEATURE_SET, SECURITY, Model, Table
 
-BINS = 8
-FOLDS = 5
-# The shape speaks as loud as two channels of words together; chosen among 1, 1.5, 2, 4.
-SHAPE_SCALE = 2.0
-# Security is 2 % of the rows: louder while fitting, taken back from the bias afterwards.
-SECURITY_WEIGHT = 5.0
-PENALTY = {"with_title": 2e-4, "without_title": 5e-4}
-STEPS = 60
-# With a title the trees alone did worse than the logistic model.
-WITH_TREES = ("without_title",)
-# What the trees have to say in it, and round offsets: chosen on the folds that they are reported on. Offsets chosen on
-# the other folds lost accuracy on those left out.
-SHARE = 0.5
-OFFSETS = {"without_title": np.array([0.0, 0.4, 0.2, 2.0])}
+# What the trees have to say, and what is added to the logarithms (in the order of `CATEGORIES`) before deciding: round
+# numbers, chosen on the folds that they are reported on. Offsets chosen on the other folds lost accuracy on those left
+# out.
+SHARE = {"without_title": 0.65, "with_title": 0.5}
+OFFSETS = {"without_title": np.array([0.0, 0.0, 0.1, 2.0]), "with_title": np.array([0.0, 0.6, 0.3, 2.5])}
+PLAIN_PENALTY = 5e-4
 
 
-class Rows(NamedTuple):
-    """`spoken` holds the words of each change with its title; the channels of the title are left out where need be."""
-
-    words: dict[str, sparse.csr_matrix]
-    plain: dict[str, sparse.csr_matrix]
-    spoken: list[dict[str, Spoken]]
-    shapes: np.ndarray
-    labels: np.ndarray
-    repositories: np.ndarray
-
-
-class Fit(NamedTuple):
-    edges: np.ndarray
-    words: np.ndarray
-    bins: np.ndarray
-    bias: np.ndarray
+def main(data: Path) -> None:
+    histories = read(data)
+    tables, metrics = {}, {}
+    # Both tables stand behind the same edges; only values of the title differ between the two.
+    edges = quantiles(histories.rows["with_title"].shapes)
+    for kind in KINDS:
+        rows = histories.rows[kind]
+        left_out = cross_fitted(histories, kind)
+        metrics[kind] = measured(left_out, rows.labels, folds(histories.repositories), OFFSETS[kind])
+        show(kind, metrics[kind])
+        fit = fitted(rows, kind, edges=edges)
+        tables[kind] = whole_table(fit, whole_forest(rows, kind), left_out, kind)
+    write(Model(edges=edges, **tables), histories, metrics)
 
 
-def main(data: Path, out: Path) -> None:
-    rows = read(data)
-    tables: dict[str, Table] = {}
-    for kind in PENALTY:
-        left_out = both_cross_fitted(rows, kind)
-        offsets = OFFSETS[kind] if kind in OFFSETS else best_offsets(left_out, rows.labels)
-        report(kind, rows.labels, folds(rows.repositories), left_out, OFFSETS.get(kind))
-        fit = fitted(rows, kind, np.arange(len(rows.labels)))
-        tables[kind] = Table(
-            words=fit.words,
-            bins=fit.bins,
-            bias=fit.bias,
-            offsets=offsets,
-            floors=least_sure(left_out, offsets),
-            security=np.percentile(security_log_odds(left_out), np.arange(101)),
-            share=np.array(SHARE),
-            forest=Forest(**whole_forest(rows, kind)) if kind in WITH_TREES else None,
-        )
-    sha256, written = encode(Model(edges=fit.edges, **tables))
+def whole_table(fit: Fit, trees: Forest, left_out: np.ndarray, kind: str) -> Table:
+    return Table(
+        words=fit.words,
+        bins=fit.bins,
+        bias=fit.bias,
+        offsets=OFFSETS[kind],
+        floors=least_sure(left_out, OFFSETS[kind]),
+        security=np.percentile(security_log_odds(left_out), np.arange(101)),
+        share=np.array(SHARE[kind]),
+        forest=trees,
+    )
+
+
+def write(model: Model, histories: Histories, metrics: dict[str, Any]) -> None:
+    sha256, written = encode(model)
     decode(written, sha256=sha256)
-    out.write_bytes(written)
-    print(f"{out}: {len(written) / 1024:.0f} KiB, sha256 {sha256}")
+    SHIPPED.write_bytes(written)
+    about = msgspec.json.format(msgspec.json.encode(card(sha256, histories, metrics)), indent=1)
+    (default.DIRECTORY / default.CATEGORY).write_bytes(about + b"\n")
+    print(f"{SHIPPED}: {len(written) / 1024:.0f} KiB, sha256 {sha256}")
 
 
-def read(data: Path) -> Rows:
-    words: dict[str, list[sparse.csr_matrix]] = {kind: [] for kind in PENALTY}
-    plain: dict[str, list[sparse.csr_matrix]] = {kind: [] for kind in PENALTY}
-    said: list[dict[str, Spoken]] = []
-    shapes, labels, repositories = [], [], []
-    for commit in commits(data):
-        diff = read_diff(commit)
-        read_ = read_words(diff, commit["label"]["subject"])
-        said.append(spoken(read_))
-        for kind, found in words.items():
-            plain[kind].append(bag(read_, kind == "with_title"))
-            found.append(row({channel: said[-1][channel] for channel in channels_of(kind)}))
-        seen = shape(diff, read_)
-        shapes.append(list(seen.values()))
-        labels.append(CATEGORIES.index(commit["label"]["category"]))
-        repositories.append(commit["repo"])
-    stacked, bags = ({k: sparse.vstack(found).tocsr() for k, found in each.items()} for each in (words, plain))
-    return Rows(stacked, bags, said, np.array(shapes, np.float32), np.array(labels), np.array(repositories))
+def card(sha256: str, histories: Histories, metrics: dict[str, Any]) -> Fitted:
+    labels, names = histories.labels, sorted(set(histories.repositories.tolist()))
+    whole = metrics["with_title"]
+    return Fitted(
+        sha256=sha256,
+        rows=len(labels),
+        base_rate=float(np.bincount(labels).max() / len(labels)),
+        trained_from=datetime.fromtimestamp(int(histories.times.min()), UTC),
+        trained_until=datetime.fromtimestamp(int(histories.times.max()), UTC),
+        metrics={
+            **whole,
+            "without_title": metrics["without_title"],
+            "notes": ["measured with a title, on repositories left out of the fit, five folds"],
+        },
+        lineage={
+            "repositories": {name: int((histories.repositories == name).sum()) for name in names},
+            "data_sha256": hashlib.sha256(labels.tobytes() + histories.times.tobytes()).hexdigest(),
+            "feature_set": FEATURE_SET,
+            "code_version": installed("precedent"),
+        },
+        verdict=Verdict(False, "fitted on files"),
+    )
 
 
-def commits(data: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(data, "rt") as lines:
-        yield from map(json.loads, lines)
-
-
-def row(said: dict[str, Spoken]) -> sparse.csr_matrix:
-    buckets, weights = hashed(said)
-    return sparse.csr_matrix((weights, (np.zeros_like(buckets), buckets)), shape=(1, BUCKETS))
-
-
-def bag(words: Words, with_title: bool) -> sparse.csr_matrix:
-    """1 + the logarithm of how often each word comes, of code, paths and perhaps title, in hashed buckets."""
-    counts = Counter(words.added) + Counter(words.deleted) + Counter(words.paths)
-    counts.update(words.title if with_title else ())
-    buckets = [crc32(word.encode()) % BUCKETS for word in counts]
-    weights = 1 + np.log(np.fromiter(counts.values(), np.float32, len(counts)))
-    return sparse.csr_matrix((weights, (np.zeros_like(buckets), buckets)), shape=(1, BUCKETS))
-
-
-def fitted(rows: Rows, kind: str, chosen: np.ndarray) -> Fit:
-    edges = quantiles(rows.shapes[chosen])
-    design = sparse.hstack([rows.words[kind][chosen], one_hot(edges, rows.shapes[chosen])]).tocsr()
-    weights = logistic(design, rows.labels[chosen], PENALTY[kind])
-    words, bins, bias = weights[:BUCKETS], weights[BUCKETS:-1] * loudness(edges), weights[-1]
-    bias[SECURITY] -= np.log(SECURITY_WEIGHT)
-    return Fit(edges, words, bins.reshape(len(edges), BINS, len(CATEGORIES)), bias)
-
-
-def quantiles(shapes: np.ndarray) -> np.ndarray:
-    """(shape names, BINS - 1); equal edges leave the bins between them empty, which does no harm."""
-    return np.quantile(shapes, np.linspace(0, 1, BINS + 1)[1:-1], axis=0).T.astype(np.float32)
-
-
-def one_hot(edges: np.ndarray, shapes: np.ndarray) -> sparse.csr_matrix:
-    places = (edges[None] <= shapes[:, :, None]).sum(axis=2) + np.arange(len(edges)) * BINS
-    ones = np.full(places.size, loudness(edges), np.float32)
-    size = (len(shapes), len(edges) * BINS)
-    return sparse.csr_matrix((ones, (np.repeat(np.arange(len(shapes)), len(edges)), places.ravel())), shape=size)
-
-
-def loudness(edges: np.ndarray) -> float:
-    return float(SHAPE_SCALE / np.sqrt(len(edges)))
-
-
-def logistic(design: sparse.csr_matrix, labels: np.ndarray, penalty: float) -> np.ndarray:
-    """(columns + 1, 4), the last row is the bias. Mean cross-entropy plus an L2 penalty, by L-BFGS."""
-    targets = np.eye(len(CATEGORIES), dtype=np.float32)[labels]
-    share = np.where(labels == SECURITY, SECURITY_WEIGHT, 1.0).astype(np.float32)
-    share /= share.sum()
-    turned = design.T.tocsr()
-    size = (design.shape[1] + 1, len(CATEGORIES))
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(size).astype(np.float32)
-        probabilities = softmax(design @ weights[:-1] + weights[-1])
-        slope = (probabilities - targets) * share[:, None]
-        gradient = np.vstack([turned @ slope + penalty * weights[:-1], slope.sum(axis=0)])
-        surprise = -(share * np.log(np.maximum((probabilities * targets).sum(axis=1), 1e-12))).sum()
-        return float(surprise + penalty / 2 * (weights[:-1] ** 2).sum()), gradient.ravel().astype(np.float64)
-
-    found = minimize(loss, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
-    return found.x.reshape(size).astype(np.float32)
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def folds(repositories: np.ndarray) -> np.ndarray:
-    """(rows,): the fold of each row. Whole repositories, the largest first, each into the emptiest fold."""
-    names, sizes = np.unique(repositories, return_counts=True)
-    filled = np.zeros(FOLDS)
-    fold_of = {}
-    for at in np.argsort(-sizes, kind="stable"):
-        fold_of[names[at]] = int(filled.argmin())
-        filled[fold_of[names[at]]] += sizes[at]
-    return np.array([fold_of[name] for name in repositories])
-
-
-def cross_fitted(rows: Rows, kind: str) -> np.ndarray:
+def cross_fitted(histories: Histories, kind: str) -> np.ndarray:
     """(rows, 4): each row's probabilities by a model that has seen nothing of its repository."""
-    fold = folds(rows.repositories)
-    probabilities = np.zeros((len(fold), len(CATEGORIES)))
-    for at in range(FOLDS):
-        fit = fitted(rows, kind, np.flatnonzero(fold != at))
-        scores = rows.words[kind][fold == at] @ fit.words + fit.bias
-        places = (fit.edges[None] <= rows.shapes[fold == at][:, :, None]).sum(axis=2)
-        probabilities[fold == at] = softmax(scores + fit.bins[np.arange(len(fit.edges)), places].sum(axis=1))
+    rows, fold = histories.rows[kind], folds(histories.repositories)
+    probabilities = np.zeros((len(rows), len(CATEGORIES)))
+    for at in np.unique(fold):
+        known, new = rows.part(np.flatnonzero(fold != at)), rows.part(np.flatnonzero(fold == at))
+        words = softmax(scores(fitted(known, kind), new, kind))
+        probabilities[fold == at] = blended(tree_answers(known, new, kind), words, SHARE[kind])
     return probabilities
 
 
-def both_cross_fitted(rows: Rows, kind: str) -> np.ndarray:
-    """(rows, 4) probabilities of the two together."""
-    words = cross_fitted(rows, kind)
-    if kind not in WITH_TREES:
-        return words
-    return blended(forest_cross_fitted(rows, kind), words)
+def tree_answers(known: Rows, new: Rows, kind: str) -> np.ndarray:
+    """Which words are common is asked of the known rows alone."""
+    channels = channels_of(kind)
+    columns = commonest(known.spoken, channels)
+    boosters = grown(table(known.spoken, known.shapes, columns, channels), known.labels)
+    return softmax(tree_scores(boosters, table(new.spoken, new.shapes, columns, channels)))
 
 
-def plain_cross_fitted(rows: Rows, kind: str) -> np.ndarray:
-    """(rows, 4): what this is measured against, TF-IDF of all words and the same shape in a logistic model."""
-    counts = rows.plain[kind]
-    rarity = np.log(counts.shape[0] / (1 + np.asarray((counts > 0).sum(axis=0)).ravel()))
-    weighed = counts @ sparse.diags(np.maximum(rarity, 0))
-    lengths = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)).ravel())
-    plain = sparse.diags(1 / np.maximum(lengths, 1e-9)) @ weighed
-    return cross_fitted(rows._replace(words={kind: plain.astype(np.float32).tocsr()}), kind)
+def whole_forest(rows: Rows, kind: str) -> Forest:
+    channels = channels_of(kind)
+    columns = commonest(rows.spoken, channels)
+    return forest(grown(table(rows.spoken, rows.shapes, columns, channels), rows.labels), columns)
 
 
-def forest_cross_fitted(rows: Rows, kind: str) -> np.ndarray:
-    fold = folds(rows.repositories)
-    probabilities = np.zeros((len(fold), len(CATEGORIES)))
-    for at in range(FOLDS):
-        _, whole = forest_rows(rows, kind, fold != at)
-        probabilities[fold == at] = grown(whole[fold != at], rows.labels[fold != at]).predict(whole[fold == at])
+def plain_cross_fitted(histories: Histories, kind: str, *, balanced: bool) -> np.ndarray:
+    """(rows, 4): what this is measured against, TF-IDF of all words and the same shape in a logistic model.
+
+    `balanced`: each category counts as much as any other while fitting.
+    """
+    rows, fold = histories.rows[kind], folds(histories.repositories)
+    probabilities = np.zeros((len(rows), len(CATEGORIES)))
+    for at in np.unique(fold):
+        known = fold != at
+        words = weighed(histories.plain[kind], known)
+        design = sparse.hstack([words, one_hot(quantiles(rows.shapes[known]), rows.shapes)]).tocsr()
+        share = 1 / np.bincount(rows.labels[known]) if balanced else np.ones(len(CATEGORIES))
+        weights = logistic(design[known], rows.labels[known], PLAIN_PENALTY, share=share)
+        probabilities[~known] = softmax(design[~known] @ weights[:-1] + weights[-1])
     return probabilities
 
 
-def whole_forest(rows: Rows, kind: str) -> dict[str, np.ndarray]:
-    columns, whole = forest_rows(rows, kind, np.ones(len(rows.labels), bool))
-    return numbers_of(grown(whole, rows.labels), columns)
+def decided_elsewhere(p: np.ndarray, fold: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows,) decisions and (rows,) whether committed to, by floors of the other folds."""
+    decided = (np.log(p + 1e-9) + offsets).argmax(axis=1)
+    committed = np.zeros(len(fold), bool)
+    for at in np.unique(fold):
+        floors = least_sure(p[fold != at], offsets)[decided[fold == at]]
+        committed[fold == at] = p[fold == at, decided[fold == at]] >= floors
+    return decided, committed
 
 
-def forest_rows(rows: Rows, kind: str, known: np.ndarray) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Which words are common is asked of the `known` rows alone."""
-    said = [{channel: each[channel] for channel in channels_of(kind)} for each in rows.spoken]
-    columns = commonest([each for each, its in zip(said, known, strict=True) if its], channels_of(kind))
-    return columns, table(said, rows.shapes, columns)
+def measured(p: np.ndarray, labels: np.ndarray, fold: np.ndarray, offsets: np.ndarray) -> dict[str, Any]:
+    likeliest, sure = p.argmax(axis=1), p.max(axis=1)
+    decided, committed = decided_elsewhere(p, fold, offsets)
+    right, surest = decided == labels, sure >= np.median(sure)
+    return {
+        "accuracy": float((likeliest == labels).mean()),
+        "macro_f1": macro_f1(likeliest, labels),
+        "accuracy_surest_half": float((likeliest == labels)[surest].mean()),
+        "ece": calibration_error(sure, likeliest == labels),
+        "log_loss": float(surprise(p, labels).mean()),
+        "decided_accuracy": float(right.mean()),
+        "decided_macro_f1": macro_f1(decided, labels),
+        "f1": {name: f1(decided == at, labels == at) for at, name in enumerate(CATEGORIES)},
+        "uncertain": float(1 - committed.mean()),
+        "uncertain_accuracy": float(right[~committed].mean()),
+        "committed_accuracy": float(right[committed].mean()),
+        "security_auc": auc(p[:, SECURITY], labels == SECURITY),
+    }
 
 
-def blended(trees: np.ndarray, words: np.ndarray) -> np.ndarray:
-    return softmax(SHARE * np.log(trees + 1e-9) + (1 - SHARE) * np.log(words + 1e-9))
+def show(kind: str, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        told = {k: round(v, 3) for k, v in value.items()} if isinstance(value, dict) else f"{value:.4f}"
+        print(f"{kind:14} {name:24} {told}", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

@@ -24,7 +24,8 @@ select f.id, f.status, coalesce(f.agent_id, p.agent_id) as agent_id,
   case when f.scored_at is not null then f.degraded end as degraded,
   f.model_version, f.evidence, f.low_evidence, f.decision,
   coalesce(p.corrected_category, p.category, f.category) as category,
-  coalesce(p.category_confidence, f.category_confidence) as category_confidence,
+  case when p.corrected_category is null then coalesce(p.category_confidence, f.category_confidence) end
+    as category_confidence,
   coalesce(p.pattern_id, f.pattern_id) as pattern_id, p.duplicate_of, p.related,
   case when o.kind is not null then jsonb_build_object('kind', o.kind, 'observed_at', o.observed_at) end as outcome
 """

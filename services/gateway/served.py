@@ -30,7 +30,10 @@ class Served(msgspec.Struct, frozen=True):
         goes_with = [together(c - {excess}) for c in self.combinations if excess in c and len(c) > 1]
         remedy = f"; it goes with {', or with '.join(goes_with)}" if goes_with else ""
         raise ApiError(
-            400, CODE, f"is not served together with {together(wanted - {excess})}: leave it out{remedy}", field=excess
+            400,
+            "filters_not_served",
+            f"is not served together with {together(wanted - {excess})}: leave it out{remedy}",
+            field=excess,
         )
 
     def lines(self) -> Iterator[str]:

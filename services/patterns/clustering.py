@@ -9,9 +9,9 @@ from uuid import UUID
 import msgspec
 
 # Fused similarities (`embedding.similarity`), chosen by measurement: docs/related-changes.md.
-JOINS = 0.50
-ALIKE = 0.50
-DUPLICATE = 0.98
+JOINS = 0.40
+ALIKE = 0.40
+DUPLICATE = 0.985
 # A pattern is something that happened at least this often, the new fix included.
 MINIMUM_SUPPORT = 3
 # Older lone fixes are history, not a pattern in the making; nor is an older one repeated, unless it is still open.

@@ -6,7 +6,6 @@ The two are compared apart and then fused: hashing paths and words into one smal
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
@@ -24,10 +23,11 @@ DIMENSIONS = 256
 LANES = 8
 # Share of the paths in the fused similarity, and what a word of the title adds to one of the code; these and the next
 # two are chosen by P@5 of related changes: docs/related-changes.md.
-PATH_SHARE = 0.8
+PATH_SHARE = 0.85
 TITLE_WEIGHT = 2.0
-# A path counts by the square of its depth: two changes of one file are nearer than two of one directory.
-DEPTH_POWER = 2.0
+# A directory counts by its depth, a file as if it lay so much deeper: two changes of one file are nearer than two of
+# one directory.
+FILE_WEIGHT = 2.5
 # The name without extension and test marker, beside the file itself, so that a file is near to its test.
 STEM_SHARE = 0.3
 PATH_TERMS_LIMIT = 400
@@ -78,11 +78,12 @@ def embed_words(title: str, body: str) -> Vector:
 def path_terms(diff: Diff) -> dict[str, float]:
     """Every directory and file of the tree above the changed files, and `*stem` for their names; of unit length.
 
-    Only the heaviest 400 are kept.
+    Only 400 are kept: those that most of the files share, the heaviest first.
     """
     counts = Counter(term for file in diff.files for term in _tree(file.path))
     terms = {term: weight * (1.0 + math.log(n)) for (term, weight), n in counts.items()}
-    kept = dict(sorted(terms.items(), key=lambda term: -term[1])[:PATH_TERMS_LIMIT])
+    shared = sorted(counts, key=lambda found: (-counts[found], -found[1]))[:PATH_TERMS_LIMIT]
+    kept = {term: terms[term] for term, _ in shared}
     length = math.hypot(*kept.values())
     return {term: weight / length for term, weight in kept.items()}
 
@@ -95,9 +96,10 @@ def file_set(diff: Diff) -> int | None:
 
 def _tree(path: str) -> Iterator[tuple[str, float]]:
     parts = path.split("/")
-    for depth in range(1, len(parts) + 1):
-        yield "/".join(parts[:depth]), depth**DEPTH_POWER
-    yield f"*{_stem(parts[-1])}", STEM_SHARE * len(parts) ** DEPTH_POWER
+    for depth in range(1, len(parts)):
+        yield "/".join(parts[:depth]), depth
+    yield path, FILE_WEIGHT * len(parts)
+    yield f"*{_stem(parts[-1])}", STEM_SHARE * len(parts)
 
 
 def similarity(one: Embedding, other: Embedding) -> float:
@@ -140,7 +142,7 @@ def _cosine(product: float, one_length: float, other_length: float) -> float:
 def _projected(counts: Mapping[str, int], title: tuple[str, ...]) -> Vector:
     """Operators say what kind of change it is, not what it is about: they are left out here."""
     named = {word: n for word, n in counts.items() if word not in OPERATORS}
-    hashes = np.fromiter(map(_hash, chain(named, title)), np.uint64, len(named) + len(title))
+    hashes = np.fromiter(map(crc32, map(str.encode, chain(named, title))), np.uint64, len(named) + len(title))
     weights = np.full(len(hashes), TITLE_WEIGHT)
     weights[: len(named)] = 1.0 + np.log(np.fromiter(named.values(), np.float64, len(named)))
     return _project(hashes, weights)
@@ -153,11 +155,6 @@ def _project(hashes: NDArray[np.uint64], weights: NDArray[np.float64]) -> Vector
     values = np.where(lanes >> np.uint64(63), 1.0, -1.0) * weights[:, None]
     summed = np.bincount(axes.ravel(), weights=values.ravel(), minlength=DIMENSIONS)
     return (summed / (_length(summed) or 1.0)).astype(np.float32)
-
-
-@lru_cache(maxsize=1 << 16)
-def _hash(word: str) -> int:
-    return crc32(word.encode())
 
 
 def _scrambled(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -6,12 +6,14 @@ from functools import partial
 
 from services.trainer.handlers import Handlers
 from services.trainer.metrics import TrainerMetrics
+from services.trainer.preparing import OfCategory, OfConfidence, Preparation
 from services.trainer.registry import Registry
 from services.trainer.retention_store import rules
 from services.trainer.settings import TrainerSettings
 from services.trainer.store import SCHEMA, Store
 from services.trainer.training import Trainer
 from shared.bus import Bus
+from shared.contracts.models import ModelKind
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.features.vector import FEATURE_SET, FEATURES
@@ -40,7 +42,12 @@ def create_app(settings: TrainerSettings) -> Worker:
     delivery = Delivery(bus, database, bus_metrics, registry)
     flags = Flags(bus)
     based = settings.default_model == "on"
-    trainer = Trainer(store, models, bus, metrics, FEATURES, FEATURE_SET, delivery.draining, based, flags)
+    stop = delivery.draining
+    preparations: dict[ModelKind, Preparation] = {
+        "confidence": OfConfidence(bus, FEATURES, FEATURE_SET, stop, based),
+        "category": OfCategory(bus, models, stop),
+    }
+    trainer = Trainer(store, models, bus, metrics, preparations, stop, flags)
     Handlers(trainer, models, store, bus).register(delivery)
 
     async def show_champions() -> None:

@@ -1,16 +1,22 @@
 """A new model is tried once as it will be served, in a process of its own: what crashes there crashes nobody else.
 
-`python -m services.trainer.canary ARTEFACT SHA256` ends with 0, or says what is wrong.
+`python -m services.trainer.canary KIND ARTEFACT SHA256` ends with 0, or says what is wrong.
 """
 
 import asyncio
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable
 from contextlib import suppress
-from math import isfinite, isnan, nan
+from math import isclose, isfinite, isnan, nan
 from pathlib import Path
 
 from shared.artefacts import ArtefactError, decode
+from shared.categories import artefact as categories
+from shared.categories.model import categorize
+from shared.categories.tokens import read_words
+from shared.contracts.models import ModelKind
+from shared.diffs import Diff, FileChange
 from shared.features.vector import FEATURES
 from shared.predictor import Predictor
 
@@ -18,6 +24,7 @@ LIMIT_SECONDS = 60.0
 TOLD_CHARACTERS = 500
 # Nothing known, nothing there, little, and more than anybody ever sees: each alone and in turns.
 VALUES = (nan, 0.0, 1.0, 1e12)
+CHANGE = Diff(files=(FileChange("src/a.py", None, "M", ("if user:", "    x = cache(y)"), ("x = y",), 1, False),))
 # Between an explanation's sum and the raw score, in log-odds.
 TOLERANCE = 1e-6
 
@@ -35,7 +42,7 @@ def _possible(feature: str, value: float) -> float:
 
 
 def fault(artefact: Path, sha256: str) -> str | None:
-    """Why the model cannot be served, or None."""
+    """Why the confidence model cannot be served, or None."""
     try:
         predictor = Predictor(decode(artefact.read_bytes(), sha256=sha256))
     except ArtefactError as error:
@@ -49,11 +56,29 @@ def fault(artefact: Path, sha256: str) -> str | None:
     return None
 
 
-async def refusal(artefact: Path, sha256: str) -> str | None:
+def category_fault(artefact: Path, sha256: str) -> str | None:
+    """Why the category model cannot be served, or None."""
+    try:
+        model = categories.decode(artefact.read_bytes(), sha256=sha256)
+    except ArtefactError as error:
+        return str(error)
+    for diff in (Diff(files=()), CHANGE):
+        for title in (None, "keep the session of a user that has none"):
+            found = categorize(model, diff, read_words(diff, title))
+            if not isclose(sum(found.probabilities.values()), 1, abs_tol=TOLERANCE):
+                return f"answers {found.probabilities}"
+    return None
+
+
+FAULTS: dict[str, Callable[[Path, str], str | None]] = {"confidence": fault, "category": category_fault}
+
+
+async def refusal(kind: ModelKind, artefact: Path, sha256: str) -> str | None:
     """What the trial found, or how it ended; None when the model answers."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.trainer.canary", str(artefact), sha256, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
-    )
+        sys.executable, "-m", "services.trainer.canary", kind, str(artefact), sha256,
+        stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
+    )  # fmt: skip
     try:
         told, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
     except TimeoutError:
@@ -68,6 +93,6 @@ async def refusal(artefact: Path, sha256: str) -> str | None:
 
 
 if __name__ == "__main__":
-    if found := fault(Path(sys.argv[1]), sys.argv[2]):
+    if found := FAULTS[sys.argv[1]](Path(sys.argv[2]), sys.argv[3]):
         sys.stdout.write(f"{found}\n")
         sys.exit(1)

@@ -11,11 +11,11 @@ from shared.ids import derived_id
 
 MIN_ROWS = 200
 MIN_OF_A_CLASS = 20
+# Two fits of the same changes differ by less, and may do so surely.
+LEAST_LOG_LOSS_GAIN = 0.001
 
 # Share of the work done when a stage begins.
 STAGES = {"loading": 0.0, "fitting": 0.3, "calibrating": 0.75, "evaluating": 0.8, "registering": 0.95}
-
-NO_CATEGORY_TRAINER = "category: this deployment has no category trainer; the shipped model serves"
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,25 @@ def refusal(held: int, failed: int) -> str | None:
     if min(held, failed) < MIN_OF_A_CLASS:
         return f"{held} held and {failed} failed: at least {MIN_OF_A_CLASS} of each are needed"
     return None
+
+
+def category_refusal(counts: Mapping[str, int]) -> str | None:
+    """Why nothing can be learned from so many changes of each category; None when something can."""
+    rows = sum(counts.values())
+    if rows < MIN_ROWS:
+        return f"{rows} changes with a declared or corrected category and a diff: at least {MIN_ROWS} are needed"
+    second = sorted(counts.values())[-2]
+    if second < MIN_OF_A_CLASS:
+        return f"{second} changes of the second most frequent category: at least {MIN_OF_A_CLASS} are needed"
+    return None
+
+
+def decide_category(gain_low: float) -> Verdict:
+    """A gain is the served model's log-loss less the new one's on the newest rows, with a 90 % interval."""
+    if gain_low > LEAST_LOG_LOSS_GAIN:
+        return Verdict(True, f"better than the champion: log-loss lower by at least {gain_low:.5f} (90 %)")
+    reason = f"not surely better than the champion: the log-loss gain may be {gain_low:.5f} (90 %)"
+    return Verdict(False, reason, "rejected")
 
 
 def decide(brier: float, constant_brier: float, formula_gain_high: float, champion_gain_low: float | None) -> Verdict:

@@ -162,7 +162,11 @@ def over_groups(
 
 def brier_gain(new: Floats, champion: Floats, y: Floats, seed: int) -> Gain:
     """Paired bootstrap over rows."""
-    gain = (champion - y) ** 2 - (new - y) ** 2
+    return mean_gain((champion - y) ** 2 - (new - y) ** 2, seed)
+
+
+def mean_gain(gain: Floats, seed: int) -> Gain:
+    """Of (rows,), how much better each is; bootstrap over rows."""
     random = np.random.default_rng(seed)
     means = [gain[random.integers(0, len(gain), len(gain))].mean() for _ in range(RESAMPLES)]
     low, high = np.quantile(means, INTERVAL)

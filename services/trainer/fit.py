@@ -8,24 +8,21 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 import numpy as np
 
-from services.trainer import booster, dataset, job
+from services.trainer import booster, category_learn, dataset, job
 from services.trainer.calibrate import IDENTITY, calibrate
 from services.trainer.dataset import Dataset
 from services.trainer.domain import refusal
-from services.trainer.job import Fitted, Job, Refused
+from services.trainer.job import Fitted, Job, Refused, Say
 from services.trainer.judge import judge, read_artefact
 from services.trainer.split import Split, by_time
 from shared.artefacts import Artefact, encode
 from shared.features.formula import FORMULA
-
-Say = Callable[[str], None]
 
 
 def train(directory: Path, say: Say) -> Fitted | Refused:
@@ -149,7 +146,8 @@ def main(directory: Path) -> None:
     watch = threading.Thread(target=_end_with_parent, args=(directory, gone), daemon=True)
     watch.start()
     try:
-        job.write(directory, job.RESULT, train(directory, _say))
+        learn = category_learn.train if job.read_job(directory).kind == "category" else train
+        job.write(directory, job.RESULT, learn(directory, _say))
     finally:
         if gone.is_set():  # the fit failed for want of its files; the sweeping must not end with it
             watch.join()

@@ -9,6 +9,7 @@ from nats.aio.msg import Msg
 
 from services.trainer import store
 from services.trainer.domain import Run, run_id
+from services.trainer.preparing import READERS
 from services.trainer.process import StoppedError
 from services.trainer.registry import Registry
 from services.trainer.store import Store
@@ -59,7 +60,7 @@ class Handlers:
             if model is None:
                 raise PermanentError(f"no model {event.version}")
             try:
-                await artefacts.fetch(self.bus.js, model["sha256"])
+                await artefacts.fetch_as(READERS[model["kind"]], self.bus.js, model["sha256"])
             except artefacts.ArtefactError as error:
                 raise PermanentError(f"{event.version} cannot be promoted: {error}") from error
             reason = event.reason or "asked for"

@@ -1,5 +1,6 @@
 """What the service and its fitting process hand each other: files in one directory."""
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,16 @@ from typing import Any
 import msgspec
 
 from services.trainer.domain import Verdict
+from shared.contracts.models import ModelKind
 
 JOB = "job.json"
 CHAMPION = "champion.json"
 BASE = "base.json"
 ARTEFACT = "artefact.json"
 RESULT = "result.json"
+
+# Tells the service that a stage begins.
+Say = Callable[[str], None]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +26,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `based_on` is the sha256 of the model that ships, whose artefact lies there as `BASE`: trees begin where it ends.
     """
 
-    features: tuple[str, ...]
+    kind: ModelKind = "confidence"
+    # The columns of a confidence model; a category model reads changes whole.
+    features: tuple[str, ...] = ()
     feature_set: str
     seed: int
     threads: int
@@ -58,5 +65,5 @@ def read_job(directory: Path) -> Job:
     return msgspec.json.decode((directory / JOB).read_bytes(), type=Job)
 
 
-def read_result(directory: Path) -> Fitted | Refused:
-    return msgspec.json.decode((directory / RESULT).read_bytes(), type=Fitted | Refused)
+def read_result(directory: Path, name: str = RESULT) -> Fitted | Refused:
+    return msgspec.json.decode((directory / name).read_bytes(), type=Fitted | Refused)

@@ -88,6 +88,12 @@ def _lineage(data: Labelled) -> dict[str, Any]:
     }
 
 
+def put_part(out: Path, text: str) -> None:
+    """All in front of the mark; what `make eval-memory` wrote behind it stays."""
+    _, mark, kept = (out.read_text() if out.exists() else "").partition(report.MEMORY)
+    out.write_text(f"{text.rstrip()}\n" + (f"\n{mark}{kept}" if mark else ""))
+
+
 def _check(artefact: Artefact, data: Labelled) -> None:
     """What will be served answers as what was measured did."""
     predictor, x = Predictor(artefact), data.x[:CHECKED_ROWS]
@@ -110,7 +116,7 @@ def main(arguments: list[str]) -> int:
             fitted = train(data, asked.out)
             told = f"{asked.out}: AUC {fitted.metrics['auc']:.3f}, sha256 {fitted.sha256}"
         else:
-            asked.out.write_text(report.written(data))
+            put_part(asked.out, report.written(data))
             told = str(asked.out)
     except (LabelledError, RefusedError) as error:
         sys.stderr.write(f"{error}\n")

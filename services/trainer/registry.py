@@ -17,6 +17,8 @@ from shared.database import Connection
 from shared.features.formula import FORMULA
 from shared.outbox import Outbox, put, take
 
+SHIPS = "the model that ships, until one of this deployment's own is better"
+
 
 class RunEndedError(Exception):
     """The run was ended by someone else; what was about to be written is not."""
@@ -91,9 +93,21 @@ class Registry:
             if champion is not None and serves(champion, shipped, feature_set):
                 return False
             version = await store.register(connection, "confidence", shipped, feature_set, "candidate", first=0)
-            by, reason = "precedent", "the model that ships, until one of this deployment's own is better"
-            events.append(await _promoted(connection, "confidence", version, shipped.sha256, previous, by, reason))
+            by, sha256 = "precedent", shipped.sha256
+            events.append(await _promoted(connection, "confidence", version, sha256, previous, by, SHIPS))
         return True
+
+    async def install_category(self, connection: Connection, shipped: Fitted, feature_set: str) -> str:
+        """Makes the model that ships the champion, unless one that reads changes as this version does has become it."""
+        async with self._committed(connection) as events:
+            previous = await store.lock_champion(connection, "category")
+            champion = await store.champion(connection, "category")
+            if champion is not None and champion["feature_set"] == feature_set:
+                return str(champion["version"])
+            version = await store.register(connection, "category", shipped, feature_set, "candidate", first=0)
+            by, sha256 = "precedent", shipped.sha256
+            events.append(await _promoted(connection, "category", version, sha256, previous, by, SHIPS))
+        return version
 
     async def promote(self, connection: Connection, request_id: UUID, model: Record, by: str, reason: str) -> None:
         """Once for a request; nothing when `model` is the champion already."""

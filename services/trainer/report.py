@@ -46,6 +46,8 @@ GAINS: dict[str, Callable[[Floats, Floats], float]] = {
     "AUC": lambda p, y: evaluate.auc(p, y) or 0.5,
     "Brier skill": lambda p, y: evaluate.scores(p, y).brier_skill or 0.0,
 }
+# Behind it stands what `benchmarks/evaluate_memory.py` measured.
+MEMORY = "<!-- make eval-memory -->"
 INTRODUCTION = """# Evaluation of confidence
 
 Written by `make eval`; nothing here is edited by hand. `confidence` is P(the change is neither reverted nor fixed again

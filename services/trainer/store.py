@@ -13,6 +13,8 @@ from shared.database import Connection, Database
 
 SCHEMA = "trainer"
 CHUNK_ROWS = 5_000
+# They carry whole diffs.
+TOLD_CHUNK = 200
 # Advisory locks have two integers; the first says what is locked, the second is the hash of the kind.
 LOCK_FIT = 1
 LOCK_CHAMPION = 2
@@ -23,6 +25,19 @@ from scoring.agent_auto_fixes f join scoring.fix_outcomes o on o.fix_id = f.id a
 where o.kind in ('held', 'reverted', 'fixed_again')
   and f.feature_set = $1 and cardinality(f.features) = $2 and f.submitted_at is not null
   and (o.imported or o.reporter is distinct from f.principal)
+"""
+
+# The newest changes whose category somebody told, by declaring it or by a correction. What a type says is for others.
+MOST_TOLD = 20_000
+# Larger diffs are left out: so many rows of the largest stay well under 2 GB. The model that ships has seen 9 KB.
+LARGEST_DIFF = 32 << 10
+TOLD_CATEGORIES = """
+select f.submitted_at, f.title, f.diff, f.fix_type, p.corrected_category,
+  case when p.corrected_category is not null then p.corrected_by when not f.imported then f.principal end as teller
+from scoring.agent_auto_fixes f left join patterns.fix_patterns p on p.fix_id = f.id
+where f.submitted_at is not null and octet_length(f.diff) <= $2
+  and (p.corrected_category is not null or f.fix_type is not null)
+order by f.submitted_at desc, f.id limit $1
 """
 
 # The run that does what was asked at $3: one under way, or one that was still under way then.
@@ -98,6 +113,14 @@ async def trainable(connection: Connection, feature_set: str, width: int) -> Asy
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         cursor = await connection.cursor(TRAINABLE, feature_set, width)
         while rows := await cursor.fetch(CHUNK_ROWS):
+            yield rows
+
+
+async def told_categories(connection: Connection) -> AsyncIterator[Sequence[Record]]:
+    """Chunks of the newest changes that may have a category told, newest first."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        cursor = await connection.cursor(TOLD_CATEGORIES, MOST_TOLD, LARGEST_DIFF)
+        while rows := await cursor.fetch(TOLD_CHUNK):
             yield rows
 
 

@@ -18,6 +18,11 @@ from shared.categories.forest import Forest
 from shared.categories.model import BUCKETS, CATEGORIES, FEATURE_SET, SHAPE, Floats, Model, Table
 
 KINDS: tuple[Literal["with_title", "without_title"], ...] = ("with_title", "without_title")
+# How the fields of a forest are stored.
+FOREST = {
+    "columns": np.uint32, "roots": np.int32, "feature": np.int16, "threshold": np.float32, "left": np.int32,
+    "right": np.int32, "value": np.float32,
+}  # fmt: skip
 PERCENTILES = 101
 MOST_BINS = 64
 # Of any weight or score. No fit comes near; sums of such numbers stay finite.
@@ -66,7 +71,7 @@ def _numbers(table: Table) -> dict[str, Numbers]:
     kept = {name: Numbers.of(value.astype(np.float16 if name == "words" else np.float32))
             for name, value in plain.items()}  # fmt: skip
     if table.forest is not None:
-        kept |= {f"forest_{f}": Numbers.of(getattr(table.forest, f)) for f in Forest.__struct_fields__}
+        kept |= {f"forest_{f}": Numbers.of(getattr(table.forest, f).astype(kind)) for f, kind in FOREST.items()}
     return kept
 
 
@@ -113,7 +118,9 @@ def _forest(fields: dict[str, NDArray[Any]], kind: str) -> Forest | None:
         return None
     if set(fields) != set(Forest.__struct_fields__) or any(each.ndim != 1 for each in fields.values()):
         raise ArtefactError(f"{kind}: trees of {sorted(fields)}")
-    forest = Forest(**fields)
+    # As wide as numpy's own indices, which saves it a copy in every answer.
+    wide: dict[str, Any] = {f: each.astype(np.intp) if each.dtype.kind == "i" else each for f, each in fields.items()}
+    forest = Forest(**wide)
     try:
         forest.check(len(SHAPE))
     except ValueError as error:

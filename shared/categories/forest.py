@@ -36,9 +36,11 @@ class Forest(msgspec.Struct, frozen=True):
         return np.asarray(self.value[self._leaves(row)].reshape(-1, 4).sum(axis=0))
 
     def _leaves(self, row: Floats) -> Ints:
+        """Every node is asked at once, which takes less time than to ask those on the way one step after the other."""
+        onward = np.where(row[self.feature] <= self.threshold, self.left, self.right)
         at = self.roots
         while True:
-            following = np.where(row[self.feature[at]] <= self.threshold[at], self.left[at], self.right[at])
+            following = onward[at]
             if np.array_equal(following, at):
                 return at
             at = following

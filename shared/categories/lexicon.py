@@ -38,3 +38,34 @@ LEXICON: dict[str, frozenset[str]] = {
     "bug_fix": frozenset(_BUG_FIX.split()),
 }
 ANY_FIELD = frozenset[str]().union(*LEXICON.values())
+
+# What people call such a change in its title.
+_SECURITY_TITLES = """
+advisories advisory attack attacker attacks bypass bypasses clickjacking cors csp csrf cve dos escalation exploit
+exploitable expose exposed exposure forgery ghsa harden hardened hardening hijacking injection injections insecure
+leak leaked leaks malicious owasp pollution rce redos sandbox sanitization sanitize sanitized sanitizes secure
+security smuggling spoof spoofing sqli ssrf ssti timing toctou traversal unauthenticated unauthorized untrusted
+vulnerabilities vulnerability vulnerable xss
+"""
+_PERFORMANCE_TITLES = """
+alloc allocate allocation allocations avoid batch bundle cache cached caching clone cloning concurrent debounce
+efficient efficiently faster index indexes inline latency lazily lazy memo memoize memory optimise optimization
+optimizations optimize optimized parallel perf performance preallocate prefetch quadratic reduce redundant reuse size
+skip slow slower speed speedup throughput unnecessary
+"""
+_REFACTOR_TITLES = """
+clean cleanup consolidate convert dedupe deduplicate drop extract extracted internal introduce merge migrate move
+moved refactor refactored remove removed rename renamed reorganize replace restructure simplified simplify split type
+types unused use
+"""
+_BUG_FIX_TITLES = """
+broken bug bugs correct correctly crash crashes doesn don dont ensure error errors fail failing fails failure fix
+fixed fixes fixing handle incorrect invalid issue missing not null prevent regression should undefined when wrong
+"""
+
+TITLE_LEXICON: dict[str, frozenset[str]] = {
+    "security": frozenset(_SECURITY_TITLES.split()),
+    "performance": frozenset(_PERFORMANCE_TITLES.split()),
+    "refactor": frozenset(_REFACTOR_TITLES.split()),
+    "bug_fix": frozenset(_BUG_FIX_TITLES.split()),
+}

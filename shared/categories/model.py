@@ -6,7 +6,6 @@ how good the numbers are that ship; `shared/categories/artefact.py` reads and wr
 
 import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
 from itertools import repeat
 from typing import NamedTuple
 from zlib import crc32
@@ -25,8 +24,9 @@ CATEGORIES: tuple[Category, ...] = ("bug-fix", "performance", "refactor", "secur
 SECURITY = CATEGORIES.index("security")
 BUCKETS = 1 << 15
 # How far each channel of words speaks: it is scaled to this length, whatever the size of the change.
-CHANNELS = {"gained": 1.0, "lost": 1.0, "kept": 1.0, "paths": 1.0, "title": 2.0, "phrase": 1.5}
-TITLE_CHANNELS = frozenset({"title", "phrase"})
+CHANNELS = {"gained": 1.0, "lost": 1.0, "kept": 1.0, "paths": 1.0, "title": 2.0, "phrase": 1.5, "opening": 1.0}
+TITLE_CHANNELS = frozenset({"title", "phrase", "opening"})
+_BEGINS = {channel: crc32(f"{channel}:".encode()) for channel in CHANNELS}
 # Names of the shape's values, in order.
 SHAPE = tuple(shape(Diff(files=()), read_words(Diff(files=()), None)))
 
@@ -126,19 +126,14 @@ def decide(probabilities: Floats, table: Table, *, committed: bool = True) -> Ca
 
 
 def spoken(words: Words) -> dict[str, Spoken]:
-    """Of each channel the CRC-32 of its words, and 1 + the logarithm of how often each comes."""
+    """Of each channel the CRC-32 of its words, `channel:word`, and 1 + the logarithm of how often each comes."""
     return {
         channel: Spoken(
-            np.fromiter(map(_crc, repeat(channel), counts), np.uint32, len(counts)),
+            np.fromiter(map(crc32, map(str.encode, counts), repeat(_BEGINS[channel])), np.uint32, len(counts)),
             1.0 + np.log(np.fromiter(counts.values(), np.float32, len(counts))),
         )
         for channel, counts in channels(words).items()
     }
-
-
-@lru_cache(maxsize=1 << 16)
-def _crc(channel: str, word: str) -> int:
-    return crc32(f"{channel}:{word}".encode())
 
 
 def joined(said: Mapping[str, Spoken]) -> Spoken:
@@ -160,6 +155,7 @@ def channels(words: Words) -> dict[str, Mapping[str, int]]:
         "paths": words.paths,
         "title": dict.fromkeys(words.title, 1),
         "phrase": dict.fromkeys(phrases, 1),
+        "opening": dict.fromkeys(words.title[:1], 1),
     }
 
 

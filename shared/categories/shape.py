@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from shared.categories.lexicon import ANY_FIELD, LEXICON
+from shared.categories.lexicon import ANY_FIELD, LEXICON, TITLE_LEXICON
 from shared.categories.tokens import LINES_PER_FILE, Words
 from shared.diffs import Diff, FileChange
 from shared.features.change import change_features
@@ -24,6 +24,7 @@ def shape(diff: Diff, words: Words) -> dict[str, float]:
         "moved": _moved(diff.files),
         **_overlap(words),
         **_all_hits(words),
+        **_title_hits(words.title),
     }
 
 
@@ -85,3 +86,12 @@ class _Side(NamedTuple):
         hits = [n for word, n in self.telling.items() if word in field]
         # 5: a lone word in a one-line change is no full share.
         return {"hits": sum(hits), "words": len(hits), "share": sum(hits) / (5 + self.total)}
+
+
+def _title_hits(title: tuple[str, ...]) -> dict[str, float]:
+    """Titles begin with their verb, so the first word is asked once more."""
+    hits = {f"title_{name}": float(sum(word in field for word in title)) for name, field in TITLE_LEXICON.items()}
+    opens = {
+        f"title_opens_{name}": float(title[:1] != () and title[0] in field) for name, field in TITLE_LEXICON.items()
+    }
+    return {**hits, **opens, "title_words": float(len(title))}

@@ -27,7 +27,8 @@ _NAMES, _SIGNS = (
 )
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _TITLE_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]+")
-_PREFIX = re.compile(r"^\s*[\w-]+\s*(\([^)]*\))?!?:\s*")
+# `fix(scope)!: `, `server/user: `, and the sign that some put before it all, as `:bug:`.
+_PREFIX = re.compile(r"^\s*(?::\w+:\s*)?(?:[\w/-]+\s*(?:\([^)]*\))?!?:\s*)?")
 _PULL_REQUEST = re.compile(r"\(#\d+\)")
 
 
@@ -74,11 +75,14 @@ def title_words(title: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _TITLE_WORD.findall(bare))
 
 
-def path_words(path: str) -> set[str]:
-    """Directories (`d:`), extension (`x:`), file name (`n:`) and the plain parts of all of them."""
+def path_words(path: str) -> dict[str, None]:
+    """Directories (`d:`), extension (`x:`), file name (`n:`) and the plain parts of all of them, each once, in order.
+
+    The order is that of the path: in a set's, sums would differ from process to process in their last digits.
+    """
     *folders, name = path.lower().split("/")
-    marked = {f"d:{folder}" for folder in folders} | {f"n:{name}", f"x:{name.rpartition('.')[2]}"}
-    return marked | {part.lower() for part in _PART.findall(path)}
+    marked = [*(f"d:{folder}" for folder in folders), f"n:{name}", f"x:{name.rpartition('.')[2]}"]
+    return dict.fromkeys([*marked, *(part.lower() for part in _PART.findall(path))])
 
 
 def _limited(lines: Iterable[str]) -> str:

@@ -178,6 +178,7 @@ async def test_a_correction_stands_beside_the_prediction_and_is_heard_again(api:
     done = (await api.post("/v1/fixes", fix(), headers={"Prefer": "wait=10"})).json()
     answer = await api.call("PATCH", f"/v1/fixes/{done['id']}", json={"category": "security"})
     assert (answer.status_code, answer.json()["category"]) == (200, "security")
+    assert answer.json()["category_confidence"] is None, "the prediction's was of another category"
 
     async def heard() -> bool:
         row = await api.world.owner.fetchrow(

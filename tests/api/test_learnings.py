@@ -159,7 +159,8 @@ async def test_learnings_are_found_by_what_they_are_about(api: Api) -> None:
     two = await wrote(api, agent_id="devin", title="Close the pool", body="sockets stay open", agent_domains=["db"])
     queries = {
         "domain=auth": [one], "domain=db": [two], "agent_id=devin": [two], "category=security": [one],
-        "q=SOCKETS": [two], "status=active": [two, one], "status=held": [], "limit=1": [two],
+        "q=SOCKETS": [two], "q=sockets+close++pool": [two], "q=sockets+auth": [],
+        "status=active": [two, one], "status=held": [], "limit=1": [two],
         f"pattern_id={uuid4()}": [],
     }  # fmt: skip
     for query, wanted in queries.items():

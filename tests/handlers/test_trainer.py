@@ -137,7 +137,7 @@ async def test_a_bare_request_ends_in_a_promoted_model_whose_bytes_can_be_fetche
 
 @pytest.mark.parametrize(
     ("request_fields", "says"),
-    [({}, "100 fixes with an outcome"), ({"kind": "category"}, "no category trainer")],
+    [({}, "100 fixes with an outcome"), ({"kind": "category"}, "0 changes with a declared or corrected category")],
 )
 async def test_a_run_that_cannot_succeed_fails_with_its_reason(
     world: World, request_fields: dict[str, Any], says: str

@@ -24,10 +24,10 @@ GOOD = Artefact(
 )
 
 
-def laid(directory: Path, **changes: Any) -> tuple[Path, str]:
+def laid(directory: Path, **changes: Any) -> tuple[str, Path, str]:
     sha256, data = encode(msgspec.structs.replace(GOOD, **changes))
     (directory / "artefact.json").write_bytes(data)
-    return directory / "artefact.json", sha256
+    return "confidence", directory / "artefact.json", sha256
 
 
 async def test_a_model_that_answers_passes(tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ async def test_a_model_that_cannot_be_served_is_refused_with_its_reason(
 
 
 async def test_bytes_under_another_name_are_refused(tmp_path: Path) -> None:
-    path, _ = laid(tmp_path)
-    assert "sha256" in str(await canary.refusal(path, "0" * 64))
+    kind, path, _ = laid(tmp_path)
+    assert "sha256" in str(await canary.refusal(kind, path, "0" * 64))
 
 
 @pytest.mark.parametrize(

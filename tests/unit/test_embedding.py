@@ -38,7 +38,7 @@ def test_a_change_is_most_like_itself_then_its_test_then_a_stranger():
     here, test, stranger = (embed(each, None) for each in (SESSION, SESSION_TEST, INVOICE))
 
     assert similarity(here, here) == pytest.approx(1.0)
-    assert 1.0 > similarity(here, test) > 0.2 > similarity(here, stranger) >= 0.0
+    assert 1.0 > similarity(here, test) > 0.1 > similarity(here, stranger) >= 0.0
 
 
 def test_similarity_is_symmetric():
@@ -69,7 +69,7 @@ def test_path_terms_are_the_tree_above_the_file_and_its_stem():
     assert sum(weight**2 for weight in terms.values()) == pytest.approx(1.0)
 
 
-def test_path_terms_of_a_sweeping_change_are_limited_to_the_heaviest():
+def test_path_terms_of_a_sweeping_change_are_limited_to_those_that_most_files_share():
     terms = path_terms(diff(*((f"packages/p{i}/src/index.ts", []) for i in range(500))))
 
     assert len(terms) == 400

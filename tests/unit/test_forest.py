@@ -5,7 +5,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.fit_forest import grown, numbers
+from services.trainer.category_trees import forest as numbers_of
+from services.trainer.category_trees import grown
+from services.trainer.category_trees import scores as tree_scores
 from shared.categories.forest import Forest
 
 SHAPE = 3
@@ -13,7 +15,7 @@ COLUMNS = np.array([7, 500, 4_000_000_000], np.uint32)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[lightgbm.Booster, np.ndarray]:
+def fitted() -> tuple[list[lightgbm.Booster], np.ndarray]:
     rng = np.random.default_rng(3)
     rows = rng.integers(0, 5, (800, SHAPE + len(COLUMNS))).astype(np.float32)
     labels = ((rows[:, 0] > 2) + 2 * (rows[:, 4] > rows[:, 1])).astype(int)
@@ -21,13 +23,13 @@ def fitted() -> tuple[lightgbm.Booster, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def forest(fitted: tuple[lightgbm.Booster, np.ndarray]) -> Forest:
-    return Forest(**numbers(fitted[0], COLUMNS))
+def forest(fitted: tuple[list[lightgbm.Booster], np.ndarray]) -> Forest:
+    return numbers_of(fitted[0], COLUMNS)
 
 
-def test_the_numbers_say_what_the_trees_said(fitted: tuple[lightgbm.Booster, np.ndarray], forest: Forest) -> None:
-    booster, rows = fitted
-    expected = booster.predict(rows[:50], raw_score=True)
+def test_the_numbers_say_what_the_trees_said(fitted: tuple[list[lightgbm.Booster], np.ndarray], forest: Forest) -> None:
+    boosters, rows = fitted
+    expected = tree_scores(boosters, rows[:50])
     for row, scores in zip(rows[:50], expected, strict=True):
         said = row[SHAPE:] > 0
         found = forest.scores(row[:SHAPE], COLUMNS[said], row[SHAPE:][said])
