@@ -37,8 +37,8 @@ CHOICES = "select pg_get_constraintdef(oid) from pg_constraint where conrelid = 
 CHOICE = re.compile(r"\((\w+) = ANY \((ARRAY\['.+?\])\)")
 FUNCTIONS = """
 select p.oid::regprocedure::text as call, n.nspname as schema
-from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = any($1) and p.pronargs = 0 and p.prorettype <> 'trigger'::regtype
-order by 1
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+where n.nspname = any($1) and p.pronargs = 0 and p.prorettype <> 'trigger'::regtype order by 1
 """
 
 VALUES = {

@@ -63,7 +63,7 @@ OPERATIONS: dict[str, Operation] = {
     "submit_bulk": Operation(
         tag="fixes", answers={200: (Text(NDJSON, BulkAnswer),)}, request=Text(NDJSON, BulkLine)
     ),
-    "list_fixes": Operation(tag="fixes", problems=(served.CODE,), note=served.FIXES.told()),
+    "list_fixes": Operation(tag="fixes", problems=("filters_not_served",), note=served.FIXES.told()),
     "get_fix": Operation(tag="fixes", problems=("not_yet_visible",)),
     "correct_fix": Operation(tag="fixes", problems=("precondition_failed", *PATTERNS)),
     "report_outcome": Operation(tag="fixes", problems=("self_report", *PUBLISHED)),
@@ -77,7 +77,7 @@ OPERATIONS: dict[str, Operation] = {
     "get_pattern": Operation(tag="patterns"),
     "get_related": Operation(tag="patterns", problems=PATTERNS),
     "create_learning": Operation(tag="learnings", problems=PATTERNS, headers=("Location",)),
-    "list_learnings": Operation(tag="learnings", problems=(served.CODE,), note=served.LEARNINGS.told()),
+    "list_learnings": Operation(tag="learnings", problems=("filters_not_served",), note=served.LEARNINGS.told()),
     "get_handbook": Operation(tag="learnings", answers={200: (Text("text/markdown; charset=utf-8"),)}),
     "list_held": Operation(tag="learnings"),
     "get_learning": Operation(tag="learnings"),
@@ -88,7 +88,9 @@ OPERATIONS: dict[str, Operation] = {
     "delete_learning": Operation(tag="learnings", problems=("not_author", "precondition_failed", *PATTERNS)),
     "release_learning": Operation(tag="learnings", problems=("not_held", "precondition_failed", *PATTERNS)),
     "open_collaboration": Operation(tag="collaborations", problems=("screened", *PATTERNS), headers=("Location",)),
-    "list_collaborations": Operation(tag="collaborations", problems=(served.CODE,), note=served.COLLABORATIONS.told()),
+    "list_collaborations": Operation(
+        tag="collaborations", problems=("filters_not_served",), note=served.COLLABORATIONS.told()
+    ),
     "get_collaboration": Operation(tag="collaborations"),
     "change_collaboration": Operation(
         tag="collaborations",

@@ -7,9 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from services.gateway.problems import ApiError
-
-CODE = "filters_not_served"
+from services.gateway.problems import invalid
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -21,7 +19,7 @@ class Served(msgspec.Struct, frozen=True):
     named: str | None = None
 
     def check(self, filters: Mapping[str, object]) -> None:
-        """Raises `ApiError` 400, which speaks of a filter that is one too many; a value of None is none."""
+        """Raises `ApiError` 400, which speaks of a filter that is one too many. A value of None is none."""
         wanted = frozenset(name for name, value in filters.items() if value is not None).difference(self.freely)
         if self.named in wanted or not wanted or wanted in self.combinations:
             return
@@ -29,12 +27,8 @@ class Served(msgspec.Struct, frozen=True):
         excess = min(wanted - kept)
         goes_with = [together(c - {excess}) for c in self.combinations if excess in c and len(c) > 1]
         remedy = f"; it goes with {', or with '.join(goes_with)}" if goes_with else ""
-        raise ApiError(
-            400,
-            "filters_not_served",
-            f"is not served together with {together(wanted - {excess})}: leave it out{remedy}",
-            field=excess,
-        )
+        others = together(wanted - {excess})
+        raise invalid(excess, f"is not served together with {others}: leave it out{remedy}", code="filters_not_served")
 
     def lines(self) -> Iterator[str]:
         """The combinations, as people write them."""

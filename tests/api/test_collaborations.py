@@ -278,8 +278,8 @@ async def test_collaborations_are_found_by_what_they_are(api: Api) -> None:
     two = await opened(api, title="Review the pool", collaboration_type="review", agent_domains=["here", "db"])
     queries = {
         "domain=here&status=open": [two, one], "domain=here&status=resolved": [], "domain=none": [],
-        "domain=db&collaboration_type=review": [two], "agent_id=agent-bob": [one], "domain=here&q=LOGINS": [one],
-        "domain=here&limit=1": [two],
+        "domain=db&collaboration_type=review": [two], "agent_id=agent-bob&limit=1": [one],
+        "domain=here&q=LOGINS": [one], "domain=here&limit=1": [two],
     }  # fmt: skip
     for query, wanted in queries.items():
         items = (await api.get(f"/v1/collaborations?{query}")).json()["items"]

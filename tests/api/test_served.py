@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.served import CODE, FIXES, LISTS, Served
+from services.gateway.served import FIXES, LISTS, Served
 from tests.world import Api, World
 
 VALUES: dict[str, str] = {
@@ -43,7 +43,7 @@ async def test_another_is_refused_with_the_filter_to_leave_out(api: Api, served:
     assert others
     for wanted in others:
         answer = await api.get(served.path, params=values(served, wanted))
-        assert (answer.status_code, answer.json()["code"]) == (400, CODE), answer.text
+        assert (answer.status_code, answer.json()["code"]) == (400, "filters_not_served"), answer.text
         while answer.status_code == 400:
             wanted.remove(answer.json()["errors"][0]["field"])
             answer = await api.get(served.path, params=values(served, wanted))
