@@ -34,6 +34,8 @@ from shared.topology import WORK
 WAIT_SECONDS = 0.5
 SAY_EVERY = 10
 LAG_SECONDS = 5.0
+# Objects made and not yet let go of, until the young ones are searched; Python's own number is 700.
+GARBAGE = 10_000
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
@@ -104,8 +106,7 @@ class Worker:
         await self._start()
         self._tasks.extend(asyncio.create_task(run()) for run in self._loops())  # type: ignore[arg-type]
         await self.bus.start()
-        gc.collect()
-        gc.freeze()
+        rarely_collect()
         self._stage = "ready"
         log.info("%s is ready", self.service)
 
@@ -204,6 +205,13 @@ def run(
     # With a handler in reach uvicorn would put together a line for each request, for nobody.
     logging.getLogger("uvicorn.access").propagate = False
     server(config).run()
+
+
+def rarely_collect() -> None:
+    """What is there stays, and is never looked at again; of what comes, little is a cycle that only a search finds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 20, 50)
 
 
 def allow_many_connections() -> None:

@@ -1,6 +1,5 @@
 """Wires the gateway: `create_app` returns the edge around Litestar. Nothing connects before the application starts."""
 
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,6 +38,7 @@ from services.gateway.routes import (
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
 from services.gateway.submission import MAX_BODY_BYTES
+from shared.worker import rarely_collect
 
 ROUTES: list[HTTPRouteHandler] = [
     fixes.submit_fix,
@@ -110,8 +110,7 @@ def create_app(settings: GatewaySettings) -> Edge | Cors:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await runtime.open()
-        gc.collect()
-        gc.freeze()
+        rarely_collect()
         yield
         await runtime.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 
 from shared.contracts.commands import Reply
 
@@ -23,9 +24,14 @@ class Coalescer:
         self._in_flight = 0
         self._carriers: set[asyncio.Task[None]] = set()
 
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Asked for once: before Python 3.12 the question is a system call."""
+        return asyncio.get_running_loop()
+
     async def ask(self, question: bytes) -> Reply:
         """Raises what `send` raised for the list it rode in."""
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting.append((question, answer))
         if self._in_flight < IN_FLIGHT:
             self._in_flight += 1

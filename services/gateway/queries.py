@@ -102,6 +102,7 @@ select f.id, o.kind from scoring.agent_auto_fixes f
 left join scoring.fix_outcomes o on o.fix_id = f.id and o.effective
 where f.id = any($1::uuid[]) and f.scored_at is not null
 """
+HAS_FIX = "select true from scoring.agent_auto_fixes where id = $1"
 SUBMITTER = "select principal from scoring.agent_auto_fixes where id = $1"
 
 MODEL = """
@@ -130,6 +131,9 @@ class Queries(Reads):
 
     async def fix(self, fix_id: UUID) -> Fix | None:
         return await self._one(Fix, FIX + " where f.id = $1", fix_id)
+
+    async def has_fix(self, fix_id: UUID) -> bool:
+        return bool(await self._ask(lambda pool: pool.fetchval(HAS_FIX, fix_id)))
 
     async def fixes(self, wanted: dict[str, Any], after: Keyset | None, limit: int) -> Listing[Fix]:
         return await self._page(Fix, FIX_PAGES, wanted, after, limit)

@@ -73,10 +73,20 @@ async def submit_fix(
 
 async def seen_before(runtime: NamedDependency[Runtime], identity: UUID) -> Fix | Accepted | None:
     """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
-    found, accepted = await asyncio.gather(stored(runtime, identity), runtime.markers.has(MARKER, identity))
+    there, accepted = await asyncio.gather(is_stored(runtime, identity), runtime.markers.has(MARKER, identity))
+    # Nearly always it is new, and all that is told of a fix takes three tables.
+    found = await stored(runtime, identity) if there else None
     if found is not None:
         return found if found.status != "rejected" else None
     return Accepted(id=identity, status="accepted") if accepted else None
+
+
+async def is_stored(runtime: Runtime, identity: UUID) -> bool:
+    """False as well when Postgres is away."""
+    try:
+        return await runtime.queries.has_fix(identity)
+    except ApiError:
+        return False
 
 
 async def stored(runtime: Runtime, identity: UUID) -> Fix | None:
