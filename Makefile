@@ -6,8 +6,8 @@ UV_VERSION := 0.13.9
 export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 UV := .venv/bin/uv
-# Three processes (they wait as often as they work), each with servers of its own; the tests of one file stay together.
-WORKERS := -n 3 --dist loadfile
+# Four processes (they wait as often as they work), each with servers of its own; the tests of one file stay together.
+WORKERS := -n 4 --dist loadfile
 
 # What somebody set for other projects has no say in where and what this one installs.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH

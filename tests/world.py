@@ -16,6 +16,7 @@ import nats
 import redis.asyncio as redis
 import uvicorn
 from nats.aio.client import Client
+from nats.js.errors import ServerError
 
 from cli.keys import create_key
 from services.gateway.settings import GatewaySettings
@@ -173,7 +174,16 @@ async def empty_world(servers: Servers, database: str) -> AsyncIterator[World]:
     js = connection.jetstream()
     for stream in await js.streams_info():
         await js.delete_stream(str(stream.config.name))
-    await declare(js, LOG_BYTES)
+
+    async def declared() -> bool:
+        """What was deleted a moment ago may still be on its way off the disk: the server then makes no new store."""
+        try:
+            await declare(js, LOG_BYTES)
+        except ServerError:
+            return False
+        return True
+
+    await eventually(declared)
     cache = redis.Redis.from_url(servers.redis_url)
     await cache.flushall()
     await cache.aclose()
