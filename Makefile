@@ -107,9 +107,9 @@ fuzz: .venv/.dev.stamp ## texts without end for the diff reader, five minutes
 	@touch $@
 
 # Apart, for it wants other versions of what this project has. Where it cannot be had the rest is measured without it.
-.venv/mlserver: .venv/bin/uv
+.venv/mlserver: | .venv/bin/uv
 	@$(UV) venv --quiet --python .venv/bin/python $@ && $(UV) pip install --quiet --python $@/bin/python mlserver==1.7.1 mlserver-lightgbm==1.7.1 \
-	  || echo 'without MLServer'
+	  || { rm -rf $@; echo 'without MLServer'; }
 
 .venv/bin/uv:
 	@for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11 none; do \

@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -135,14 +136,12 @@ class Predictions:
             self._keeping = asyncio.create_task(self._write(), context=contextvars.Context())
 
     async def _write(self) -> None:
-        """What comes within a moment goes along in one trip."""
+        """What comes within a moment goes along in one trip; what Redis does not take is kept another time."""
         while self._unkept:
             await asyncio.sleep(KEEP_SECONDS)
             found, self._unkept = self._unkept, {}
-            try:
+            with suppress(*AWAY):
                 await self._redis.eval(KEEP, len(found), *found, PREDICTION.ttl_seconds, *found.values())
-            except AWAY:
-                return
 
     async def close(self) -> None:
         if self._keeping is not None:
