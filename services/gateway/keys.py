@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from services.gateway.problems import ApiError, store_unavailable
 from shared.keys import digest, well_formed
 
 FRESH_SECONDS = 1.0
+# A key in use is looked up again before its second is over, and nobody waits for that.
+AHEAD_SECONDS = 0.5
 # With Postgres away, the last known state serves this long.
 STALE_SECONDS = 600.0
 MOST_KEYS = 10_000
@@ -61,8 +64,12 @@ class Keys:
         """The holder of a key that was good a moment ago, without waiting; None says nothing about the key."""
         if not header or not header.startswith(b"Bearer "):
             return None
-        at, who = self._known.get(sha256(header[7:]).digest(), UNKNOWN)
-        return who if self._clock() - at < FRESH_SECONDS else None
+        key = sha256(header[7:]).digest()
+        at, who = self._known.get(key, UNKNOWN)
+        age = self._clock() - at
+        if age > AHEAD_SECONDS and who is not None:
+            self._ask(key)
+        return who if age < FRESH_SECONDS else None
 
     async def authenticate(self, header: str | None) -> Principal:
         """Raises `ApiError` 401, or 503 when nobody can say whether the key is good."""
@@ -93,15 +100,21 @@ class Keys:
         task = self._asking.get(key)
         if task is None:
             task = self._asking[key] = asyncio.create_task(self._ask_store(key))
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
+            task.add_done_callback(partial(self._answered, key))
         return task
 
+    def _answered(self, key: bytes, task: asyncio.Task[Principal | None]) -> None:
+        del self._asking[key]
+        if not task.cancelled():
+            task.exception()  # whoever waits hears of it; perhaps nobody does
+
     async def _ask_store(self, key: bytes) -> Principal | None:
+        at = self._clock()
         try:
             who = await self._lookup(key)
         except (OSError, TimeoutError) as error:
             raise store_unavailable() from error
         if len(self._known) >= MOST_KEYS:
             self._known.pop(next(iter(self._known)))
-        self._known[key] = (self._clock(), who)
+        self._known[key] = (at, who)
         return who

@@ -81,7 +81,7 @@ BUILT_IN = Table(
 
 
 class RoutePolicy(msgspec.Struct, frozen=True):
-    """What a request to one route costs, and the rows that it may fall under, in their order."""
+    """What a request to one route costs, and the rows that it may fall under, in their order: the last holds for all."""
 
     route: str
     cost: int
@@ -89,7 +89,11 @@ class RoutePolicy(msgspec.Struct, frozen=True):
 
     def policy_for(self, principal: str, key: str) -> Policy:
         """The key by its public prefix, as `precedent keys list` shows it."""
-        return next(row for row in self.rows if row.holds_for(principal, key))
+        *before, last = self.rows
+        for row in before:
+            if row.holds_for(principal, key):
+                return row
+        return last
 
 
 class Policies:

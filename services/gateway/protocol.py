@@ -5,7 +5,6 @@ uvicorn has a limit on none of these; a client that sends its headers a byte a m
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import msgspec
@@ -85,8 +84,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._problem is not None:
             raise Refused
         super().on_headers_complete()
-        # Of this request, however many more of the connection are waiting by then.
-        self.scope["say_whole"] = partial(self._say_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
+        # Not of the cycle: whatever holds its own scope is freed by a search for garbage alone.
+        self.scope["say_whole"] = self._say_whole  # type: ignore[typeddict-unknown-key]
         self._stage = "body"
         self._head_bytes, self._body_bytes, self._waited_seconds = 0, 0, 0.0
 
@@ -99,12 +98,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stage, self._head_bytes = None, 0
         super().on_message_complete()
 
-    def _say_whole(self, cycle: RequestResponseCycle, send: object, status: int, headers: Headers, body: bytes) -> bool:
+    def _say_whole(self, send: object, status: int, headers: Headers, body: bytes) -> bool:
         """A finished answer in one write, without a second look at headers that are our own; False where it cannot.
 
-        Nor where `send` is another's, who wants to see the answer or keeps it to itself.
+        `send` tells which request is answered, however many more of the connection are waiting by then. Another's
+        `send`, who wants to see the answer or keeps it to itself, is left to it.
         """
-        if send != cycle.send or cycle.scope["method"] == "HEAD":
+        cycle = getattr(send, "__self__", None)
+        if not isinstance(cycle, RequestResponseCycle) or cycle.scope["method"] == "HEAD":
             return False
         if cycle.response_started or cycle.disconnected or self.flow.write_paused:
             return False
