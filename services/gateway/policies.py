@@ -81,7 +81,7 @@ BUILT_IN = Table(
 
 
 class RoutePolicy(msgspec.Struct, frozen=True):
-    """What a request to one route costs, and the rows that it may fall under, in their order: the last holds for all."""
+    """What a request to one route costs, and the rows that it may fall under, in order; the last holds for all."""
 
     route: str
     cost: int
