@@ -34,6 +34,11 @@ class Admission:
             return None
         return principal
 
+    @property
+    def generous(self) -> bool:
+        """Most likely the next one is let in: what it asks for may be begun before that is known."""
+        return not self._limiter.refused_lately
+
     async def refusal(self, exchange: Exchange) -> ApiError | None:
         """None for who is let in."""
         try:

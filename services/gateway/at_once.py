@@ -9,7 +9,7 @@ from services.gateway.bodies import ConfidenceBody
 from services.gateway.exchange import Exchange
 from services.gateway.finishing import finished
 from services.gateway.keys import Principal
-from services.gateway.predictions import Predictions, Question, question_of
+from services.gateway.predictions import Ahead, Predictions, Question, question_of
 from services.gateway.problems import ApiError
 from services.gateway.representation import Answer
 from services.gateway.submission import candidate, check_change
@@ -50,16 +50,28 @@ class Scores:
         except (msgspec.MsgspecError, UnicodeDecodeError, ApiError):
             return None
 
-    async def answer(self, exchange: Exchange, body: ConfidenceBody, question: Question) -> Answer | None:
+    def ahead(self, body: ConfidenceBody, question: Question) -> Ahead | None:
+        """Asks scoring while the limiter still decides, if the answer will most likely be wanted."""
+        return self._predictions.ahead(question) if self._predictions.is_new(question) and _right(body) else None
+
+    async def answer(
+        self, exchange: Exchange, body: ConfidenceBody, question: Question, ahead: Ahead | None
+    ) -> Answer | None:
         """Raises `ApiError` for what scoring refuses; None for what the route has to refuse."""
         said = self._predictions.known(exchange.found)
         if said is None:
-            try:
-                check_change(body)
-            except ApiError:
+            if ahead is None and not _right(body):
                 return None
-            said = await self._predictions.ask(question, exchange.found)
+            said = await self._predictions.ask(question, exchange.found, ahead)
         return finished(Answer(200, [(b"content-type", JSON)], said), "POST", exchange.asked)
+
+
+def _right(body: ConfidenceBody) -> bool:
+    try:
+        check_change(body)
+    except ApiError:
+        return False
+    return True
 
 
 def _length(header: bytes | None) -> int:

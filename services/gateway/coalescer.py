@@ -29,17 +29,17 @@ class Coalescer:
         """Asked for once: before Python 3.12 the question is a system call."""
         return asyncio.get_running_loop()
 
-    async def ask(self, question: bytes) -> Reply:
-        """Raises what `send` raised for the list it rode in."""
+    def ask(self, question: bytes) -> asyncio.Future[Reply]:
+        """Fails with what `send` raised for the list it rode in."""
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting.append((question, answer))
         if self._in_flight < IN_FLIGHT:
             self._in_flight += 1
             # In a context of its own: the list is not part of its first question's trace.
-            carrier = asyncio.create_task(self._carry(), context=contextvars.Context())
+            carrier = self._loop.create_task(self._carry(), context=contextvars.Context())
             self._carriers.add(carrier)
             carrier.add_done_callback(self._carriers.discard)
-        return await answer
+        return answer
 
     async def _carry(self) -> None:
         try:

@@ -79,11 +79,12 @@ class Edge:
         asked = await self._scores.question(exchange, principal)
         if asked is None:
             return None
+        ahead = self._scores.ahead(*asked) if self._admission.generous else None
         await self._admission.take(exchange, principal, asked[1].keys)
         if exchange.refused:
             return None
         try:
-            return await self._scores.answer(exchange, *asked)
+            return await self._scores.answer(exchange, *asked, ahead)
         except ApiError as error:
             with nullcontext() if self._traced else traced(exchange):
                 return finished(problem(error), exchange.method, exchange.asked)

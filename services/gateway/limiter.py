@@ -31,6 +31,9 @@ KEEP_MS = 2 * 3600 * 1000
 # While Redis is away it is asked this often whether it is back; no request waits for that.
 PROBE_SECONDS = 0.25
 
+# How long a refusal is a sign of more to come.
+LATELY_SECONDS = 1.0
+
 ALL_KEY = "limit:global"
 
 # KEYS: the shared bucket, one bucket a decision, then keys to read along.
@@ -98,6 +101,8 @@ class Limiter:
         self._everybody = policies.everybody
         self.failures = policies.failures
         self._count = count
+        self._clock = clock
+        self._refused_at = float("-inf")
         self._local = LocalBuckets(replicas, clock)
         self._sha = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
         self._waiting: list[Waiting] = []
@@ -140,7 +145,14 @@ class Limiter:
         self._tell(demand, found[0])
         return found
 
+    @property
+    def refused_lately(self) -> bool:
+        """Somebody was over a limit, whoever it was."""
+        return self._clock() - self._refused_at < LATELY_SECONDS
+
     def _tell(self, demand: Demand, found: Verdict) -> None:
+        if found.violated:
+            self._refused_at = self._clock()
         policy = found.violated[0] if found.violated else demand.policy
         self._count(policy.name, "refused" if found.violated else "allowed", found.backend)
 

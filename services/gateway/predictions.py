@@ -28,6 +28,8 @@ CONNECTIONS = 4
 KEEP_SECONDS = 0.02
 # KEYS, then in ARGV for how many seconds, and what is kept: a pipeline packs and answers each command by itself.
 KEEP = "for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end"
+# Of what was asked lately, so many are remembered: 1.5 MB.
+MOST_ASKED = 10_000
 # More than that, and Redis is slower than what is asked: it is kept another time.
 MOST_UNKEPT = 4096
 GENERATION = every(PREDICTIONS)
@@ -45,6 +47,13 @@ class Question(msgspec.Struct, frozen=True):
     @property
     def keys(self) -> tuple[str, str]:
         return GENERATION, self.key
+
+
+class Ahead(msgspec.Struct, frozen=True):
+    """The reply to a question that was asked before anybody knew whether it had to be, and the generation by then."""
+
+    word: bytes
+    reply: asyncio.Future[Reply]
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -70,6 +79,9 @@ class Predictions:
         self._flags = flags
         self._count = count
         self._unkept: dict[str, bytes] = {}
+        self._asked: set[str] = set()
+        # As it was found last.
+        self._word: bytes | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     async def of(self, question: Question) -> bytes:
@@ -89,6 +101,7 @@ class Predictions:
 
     def known(self, found: Sequence[bytes | None]) -> bytes | None:
         """The body that is still true, given the values of the question's keys; counted."""
+        self._word = found[0]
         body, result = self._judge(found)
         self._count(PREDICTION.name, result)
         return body
@@ -105,12 +118,34 @@ class Predictions:
             return None, "invalidated"
         return kept.body, "hit"
 
-    async def ask(self, question: Question, found: Sequence[bytes | None]) -> bytes:
-        """Asks scoring. Raises `ApiError`."""
+    def is_new(self, question: Question) -> bool:
+        """Not asked here lately, so that it is hardly kept anywhere; from now on it is no more."""
+        if question.key in self._asked:
+            return False
+        if len(self._asked) == MOST_ASKED:
+            self._asked.clear()
+        self._asked.add(question.key)
+        return True
+
+    def ahead(self, question: Question) -> Ahead | None:
+        """Asks scoring at once; None where the answer could not be kept, as no generation is known."""
+        if self._word is None:
+            return None
+        reply = self._coalescer.ask(question.encoded)
+        reply.add_done_callback(_heard)
+        return Ahead(self._word, reply)
+
+    async def ask(self, question: Question, found: Sequence[bytes | None], ahead: Ahead | None = None) -> bytes:
+        """Asks scoring, or waits for what was asked `ahead`. Raises `ApiError`."""
         word = found[0]
-        if word is None and self._flags.on("cache"):
-            [word] = await self._generations.of([GENERATION]) or (None,)
-        reply = await self._ask_scoring(question.encoded)
+        if ahead is not None:
+            reply = await ahead.reply
+            # What moved between the question and now may have come before the answer, or after it.
+            word = word if word == ahead.word else None
+        else:
+            if word is None and self._flags.on("cache"):
+                [word] = await self._generations.of([GENERATION]) or (None,)
+            reply = await self._ask_scoring(question.encoded)
         if reply.problem is not None:
             raise ApiError.of(reply.problem)
         if word is not None:
@@ -147,3 +182,9 @@ class Predictions:
         if self._keeping is not None:
             await end([self._keeping])
         await self._redis.aclose()
+
+
+def _heard(reply: asyncio.Future[Reply]) -> None:
+    """Whoever still waits hears of a failure; perhaps nobody does."""
+    if not reply.cancelled():
+        reply.exception()

@@ -52,6 +52,8 @@ REQUEST_SECONDS = 5.0
 FULL = frozenset({10047, 10077, 10122})
 
 T = TypeVar("T")
+# Of a type that is no class, msgspec makes a new decoder for every message.
+decode_replies = msgspec.json.Decoder(list[Reply]).decode
 log = logging.getLogger(__name__)
 
 
@@ -123,7 +125,7 @@ class Runtime:
 
     async def _score(self, candidates: Sequence[bytes]) -> list[Reply]:
         """The replies to encoded candidates, in their order."""
-        return msgspec.json.decode(await self.ask(CONFIDENCE, b"[" + b",".join(candidates) + b"]"), type=list[Reply])
+        return decode_replies(await self.ask(CONFIDENCE, b"[" + b",".join(candidates) + b"]"))
 
     async def _keys_changed(self, _: Msg) -> None:
         self.keys.forget()
@@ -225,7 +227,7 @@ class Runtime:
         return opened(reply, cls)
 
     async def commands(self, subject: str, bodies: Sequence[msgspec.Struct]) -> list[Reply]:
-        return msgspec.json.decode(await self.ask(subject, msgspec.json.encode(bodies)), type=list[Reply])
+        return decode_replies(await self.ask(subject, msgspec.json.encode(bodies)))
 
     async def checks(self) -> dict[str, str]:
         """What readiness says: `ok` or `away` for each store."""

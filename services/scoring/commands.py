@@ -31,6 +31,8 @@ THRESHOLDS_CHANGED = "thresholds.changed.v1"
 # Of a change that nobody stores.
 NO_ID = UUID(int=0)
 
+# Of a type that is no class, msgspec makes a new decoder for every message.
+decode_candidates = msgspec.json.Decoder(list[Candidate]).decode
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +43,7 @@ class Commands:
 
     async def confidence(self, message: Msg) -> bytes:
         """A list of candidates in, a list of replies out, in order."""
-        candidates = msgspec.json.decode(message.data, type=list[Candidate])
+        candidates = decode_candidates(message.data)
         now = self._now()
         replies: dict[int, Reply] = {}
         changes: dict[int, Change] = {}

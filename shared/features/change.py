@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from math import isfinite, log2
+from math import inf, isfinite, log2
 
 from shared.diffs import Diff, FileChange
 from shared.files import kind
@@ -144,6 +144,8 @@ def _entropy(churn: list[int]) -> float:
 
 def check_claimed(features: Mapping[str, float]) -> None:
     """Raises `ValueError` naming the first field that is unknown, missing, not finite or negative."""
+    if features.keys() == CHANGE_FEATURES.keys() and all(0 <= value < inf for value in features.values()):
+        return
     for name in [*features, *CHANGE_FEATURES]:
         if name not in CHANGE_FEATURES:
             raise ValueError(f"features.{name}: unknown; the names are {', '.join(CHANGE_FEATURES)}")

@@ -37,10 +37,10 @@ def scoring() -> Scoring:
     return Scoring()
 
 
-async def asked(coalescer: Coalescer, questions: Sequence[bytes]) -> list[asyncio.Task[Reply]]:
+async def asked(coalescer: Coalescer, questions: Sequence[bytes]) -> list[asyncio.Future[Reply]]:
     tasks = []
     for question in questions:
-        tasks.append(asyncio.create_task(coalescer.ask(question)))
+        tasks.append(coalescer.ask(question))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     return tasks
