@@ -32,6 +32,7 @@ BATCH_SIZE = 64
 PULL_SECONDS = 5.0
 
 Answer = Callable[[Msg], Awaitable[bytes]]
+Hear = Callable[[Msg], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 # FastStream's own logger brings its own handler and format.
@@ -48,7 +49,11 @@ async def raw(message: NatsMessage) -> Msg:
 
 
 class Bus:
-    """What a service hears and says. `broker` takes the subscribers; `nc` and `js` are valid once opened."""
+    """What a service hears and says. `broker` takes the work; `nc` and `js` are valid once opened.
+
+    What needs no acknowledgement comes straight from NATS's client: what the framework does around a handler takes
+    longer than most of these handlers.
+    """
 
     nc: Client
     js: JetStreamContext
@@ -56,9 +61,10 @@ class Bus:
     def __init__(self, settings: Settings, service: str) -> None:
         self.service = service
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
-        # What is answered, by subject.
+        # What is answered, and what every replica hears, by subject.
         self.answers: dict[str, Answer] = {}
-        self._answering: list[Subscription] = []
+        self.heard_by_all: dict[str, Hear] = {}
+        self._subscriptions: list[Subscription] = []
         self.broker = NatsBroker(
             settings.nats_url,
             name=f"precedent-{service}",
@@ -99,11 +105,13 @@ class Bus:
         """Hears and answers from here on."""
         await self.broker.start()
         for subject, answer in self.answers.items():
-            self._answering.append(await self.nc.subscribe(subject, queue=self.service, cb=answering(answer)))
+            self._subscriptions.append(await self.nc.subscribe(subject, queue=self.service, cb=answering(answer)))
+        for subject, hear in self.heard_by_all.items():
+            self._subscriptions.append(await self.nc.subscribe(subject, cb=hearing(hear)))
 
     async def stop(self) -> None:
         """Requests and messages in hand are finished first."""
-        for subscription in self._answering:
+        for subscription in self._subscriptions:
             with suppress(nats.errors.Error, OSError):
                 await subscription.drain()  # type: ignore[no-untyped-call]
         await self.broker.stop()
@@ -154,15 +162,17 @@ class Bus:
             no_reply=True,
         )
 
-    def hear_all(self, subject: str) -> Any:
+    def hear_all(self, subject: str) -> Callable[[Hear], Hear]:
         """Decorator: every replica hears this, at most once; read the present state at start and reconnect."""
-        return self.broker.subscriber(subject, ack_policy=AckPolicy.MANUAL, no_reply=True)
+
+        def take(hear: Hear) -> Hear:
+            self.heard_by_all[subject] = hear
+            return hear
+
+        return take
 
     def answer(self, subject: str) -> Callable[[Answer], Answer]:
-        """Decorator: one replica of the service answers this request.
-
-        Straight from NATS's client: what the framework does around a handler takes longer than most answers.
-        """
+        """Decorator: one replica of the service answers this request."""
 
         def take(answer: Answer) -> Answer:
             self.answers[subject] = answer
@@ -180,3 +190,15 @@ def answering(answer: Answer) -> Callable[[Msg], Awaitable[None]]:
             log.exception("%s was not answered", message.subject)
 
     return answered
+
+
+def hearing(hear: Hear) -> Callable[[Msg], Awaitable[None]]:
+    """Without an answer, whoever published: it would reach the inbox where JetStream's acknowledgement is awaited."""
+
+    async def heard(message: Msg) -> None:
+        try:
+            await hear(message)
+        except Exception:
+            log.exception("%s was heard, and nothing came of it", message.subject)
+
+    return heard

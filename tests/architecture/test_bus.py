@@ -55,33 +55,30 @@ def service(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def heard(service: str, *, work: bool | None = None) -> Iterator[tuple[str, Any]]:
-    """(subject, subscriber); `work` picks those that read a durable consumer, or all the others."""
+def heard(service: str) -> Iterator[tuple[str, Any]]:
+    """(subject, subscriber) of the work."""
     for subscriber in bus_of(service).broker.subscribers:
-        if work is None or work == hasattr(subscriber, "pull_sub"):
-            yield subscriber._subject, subscriber
+        yield subscriber._subject, subscriber
 
 
 def test_every_service_hears_something(service: str) -> None:
-    assert list(heard(service))
+    assert [*heard(service), *bus_of(service).heard_by_all]
+
+
+def test_the_framework_hears_work_alone(service: str) -> None:
+    assert all(hasattr(subscriber, "pull_sub") for _, subscriber in heard(service))
 
 
 def test_every_subscriber_states_its_ack_policy(service: str) -> None:
     """The framework's own choice, reject on error, drops a message for good when Postgres is away."""
     for subject, subscriber in heard(service):
-        wanted = AckPolicy.NACK_ON_ERROR if hasattr(subscriber, "pull_sub") else AckPolicy.MANUAL
-        assert (subject, subscriber.ack_policy) == (subject, wanted)
+        assert (subject, subscriber.ack_policy) == (subject, AckPolicy.NACK_ON_ERROR)
 
 
 def test_no_subscriber_of_an_event_answers_its_publisher(service: str) -> None:
     """It would answer into the inbox where the publisher waits for JetStream's acknowledgement."""
     for subject, subscriber in heard(service):
         assert (subject, subscriber._no_reply) == (subject, True)
-
-
-def test_every_replica_hears_what_is_no_work(service: str) -> None:
-    for subject, subscriber in heard(service, work=False):
-        assert (subject, subscriber.queue) == (subject, "")
 
 
 def test_every_command_is_answered_by_the_service_that_it_names_and_by_no_other() -> None:
@@ -99,7 +96,7 @@ def test_the_connection_is_never_given_up(service: str) -> None:
 
 def test_work_is_handed_over_message_by_message(service: str) -> None:
     """A batch waits out its whole timeout when it is not full, and is dropped by SIGTERM."""
-    for subject, subscriber in heard(service, work=True):
+    for subject, subscriber in heard(service):
         assert (subject, subscriber.pull_sub.batch) == (subject, False)
         assert subscriber.pull_sub.timeout >= 1, "shorter pulls let messages fall between two of them"
 
@@ -112,19 +109,19 @@ def test_no_subscriber_has_workers_of_its_own(service: str) -> None:
 
 def test_every_handler_of_work_goes_through_delivery(service: str) -> None:
     """It holds, retries with a delay and gives up; anything else would burn every try in milliseconds."""
-    for subject, subscriber in heard(service, work=True):
+    for subject, subscriber in heard(service):
         [call] = subscriber.calls
         assert (subject, call.handler._original_call.__qualname__) == (subject, "Delivery.of.<locals>.delivered")
 
 
 def test_a_service_hears_the_durable_consumers_that_are_declared_for_it(service: str) -> None:
-    found = {Work(service, s.stream.name, subject) for subject, s in heard(service, work=True)}
+    found = {Work(service, s.stream.name, subject) for subject, s in heard(service)}
     assert found == {w for w in WORK if w.service == service}
-    assert {s.extra_options["durable"] for _, s in heard(service, work=True)} == {w.durable for w in found}
+    assert {s.extra_options["durable"] for _, s in heard(service)} == {w.durable for w in found}
 
 
 def test_no_worker_declares_the_stream_it_reads(service: str) -> None:
-    for subject, subscriber in heard(service, work=True):
+    for subject, subscriber in heard(service):
         assert (subject, subscriber.stream.declare) == (subject, False)
 
 
