@@ -25,7 +25,7 @@ from shared.generations import PREDICTIONS, Generations, every
 
 CONNECTIONS = 4
 # Until then what was answered is gathered, and asked for again it is answered anew.
-KEEP_SECONDS = 0.02
+KEEP_SECONDS = 0.05
 # KEYS, then in ARGV for how many seconds, and what is kept: a pipeline packs and answers each command by itself.
 KEEP = "for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end"
 # Of what was asked lately, so many are remembered: 1.5 MB.
