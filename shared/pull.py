@@ -1,6 +1,7 @@
 """Work that is read ahead: while some of a subject's messages are written, the next are made ready.
 
-For imports, which come by the thousand: FastStream fetches again only when all that it has fetched is acknowledged.
+For what comes with every fix, live or imported: FastStream fetches again only when all that it has fetched is
+acknowledged, and what it does around a handler takes a tenth of a fix's processor time.
 """
 
 import asyncio

@@ -100,7 +100,11 @@ async def test_a_message_that_is_given_up_leaves_its_batch_behind(
 
     for letter in await eventually(buried):
         assert not set(letter.headers) & set(HEADERS)
-    assert await world.owner.fetchval(SCORED) == 1
+
+    async def scored() -> bool:
+        return bool(await world.owner.fetchval(SCORED) == 1)
+
+    await eventually(scored)
 
 
 async def test_the_next_messages_are_made_ready_while_those_before_are_written(
