@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -209,3 +210,19 @@ async def test_with_the_cache_off_every_question_reaches_scoring(world: World, s
     asked = len(scoring.lists)
     assert [(await ask(api))["cached"] for _ in range(3)] == [False] * 3
     assert len(scoring.lists) == asked + 3
+
+
+async def test_who_is_over_a_limit_costs_scoring_at_most_one_question_a_second(
+    world: World, scoring: Scoring, tmp_path: Path
+) -> None:
+    policies = tmp_path / "policies.toml"
+    policies.write_text('policies = [{ name = "few", limit = 3, routes = ["POST /v1/confidence"] }]')
+    api = await world.gateway(policies=str(policies))
+    scoring.seconds = 0
+    for name in ("a", "b", "c"):
+        await ask(api, agent_id=name)
+    scoring.lists.clear()
+    refused = [await api.post("/v1/confidence", ASKED | {"agent_id": f"over-{n}"}) for n in range(20)]
+    assert [answer.status_code for answer in refused] == [429] * 20
+    await asyncio.sleep(0.2)
+    assert len(scoring.lists) <= 1

@@ -54,3 +54,42 @@ async def test_what_fills_up_during_an_outage_is_let_go_so_that_there_is_room_af
     assert len(asked._unkept) == 2
     await eventually(room)
     await asked.close()
+
+
+class Moved:
+    """Generations that nobody has to be asked for."""
+
+    async def of(self, keys: Sequence[str]) -> tuple[bytes, ...]:
+        return (b"new",) * len(keys)
+
+
+@pytest.fixture
+async def champion(silent: str) -> AsyncIterator[Predictions]:
+    made = Predictions(silent, say, Moved(), Lit(), lambda *_: None)  # type: ignore[arg-type]
+    made.champion = "confidence-1"
+    yield made
+    await made.close()
+
+
+QUESTION = question_of(Candidate(agent_id="claude", repository="acme/shop", features={}))
+
+
+async def test_nothing_is_asked_ahead_until_it_could_be_kept(champion: Predictions) -> None:
+    assert champion.ahead(QUESTION) is None
+    champion.known((b"generation", None))
+    assert champion.ahead(QUESTION) is not None
+
+
+@pytest.mark.parametrize(("found", "kept"), [(b"generation", True), (b"moved", False), (None, False)])
+async def test_what_was_asked_ahead_is_kept_where_nothing_moved_meanwhile(
+    champion: Predictions, found: bytes | None, kept: bool
+) -> None:
+    champion.known((b"generation", None))
+    ahead = champion.ahead(QUESTION)
+    assert ahead is not None
+    assert b"0.9" in await champion.ask(QUESTION, (found, None), ahead)
+    assert (QUESTION.key in champion._unkept) is kept
+
+
+async def test_a_question_is_new_once(champion: Predictions) -> None:
+    assert [champion.is_new(QUESTION) for _ in range(3)] == [True, False, False]
