@@ -7,6 +7,8 @@ from math import log
 
 import msgspec
 
+from shared.contracts.models import ModelKind
+
 # Scores at each end that are compared. Fewer, and chance alone moves them.
 WINDOW = 1000
 BINS = 10
@@ -15,20 +17,28 @@ SHIFTED = 0.25
 # So many outcomes are news: a tenth of what the champion learned from, and never fewer than a run needs.
 NEW_SHARE = 0.1
 MIN_NEW = 200
-# Outcomes alone may ask every hour; a drift that training did not mend asks once a day, and only with something new.
-OUTCOMES_PAUSE = timedelta(hours=1)
+# What is new may ask for a model of confidence every hour, and of categories, which change little, every day; a drift
+# that training did not mend asks once a day, and only with something new.
+OUTCOMES_PAUSE, TOLD_PAUSE = timedelta(hours=1), timedelta(days=1)
 DRIFT_PAUSE = timedelta(days=1)
+NEWS: dict[ModelKind, tuple[timedelta, str]] = {
+    "confidence": (OUTCOMES_PAUSE, "outcomes"),
+    "category": (TOLD_PAUSE, "changes whose category was told"),
+}
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """`learned` are the champion's rows, `new` the outcomes since the last run began; `importing`: more arrive now."""
+    """`learned` are the champion's rows, `new` the outcomes, or the changes whose category was told, since the last run
+    began; `importing`: more arrive now.
+    """
 
+    kind: ModelKind = "confidence"
     now: datetime
     last_run_at: datetime | None
     learned: int
     new: int
     importing: bool
-    shift: float | None
+    shift: float | None = None
 
 
 def shift(before: Sequence[float], after: Sequence[float]) -> float | None:
@@ -58,8 +68,9 @@ def reason(found: Situation) -> str | None:
     idle = timedelta.max if found.last_run_at is None else found.now - found.last_run_at
     if found.importing or not found.new:
         return None
-    if found.new >= enough(found.learned) and idle >= OUTCOMES_PAUSE:
-        return f"{found.new} outcomes since the last run"
+    pause, what = NEWS[found.kind]
+    if found.new >= enough(found.learned) and idle >= pause:
+        return f"{found.new} {what} since the last run"
     if found.shift is not None and found.shift > SHIFTED and idle >= DRIFT_PAUSE:
         return f"scores have drifted: population stability index {found.shift:.2f}"
     return None

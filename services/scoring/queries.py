@@ -5,6 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
+from shared.contracts.models import ModelKind
 from shared.database import Database
 
 CHAMPION = """
@@ -20,7 +21,7 @@ SCORES = "select confidence from scoring.agent_auto_fixes where model_version = 
 LAST_RUN = """
 select r.run_id, r.created_at, coalesce((select m.rows from trainer.models m where m.version = $1), 0) as learned
 from (select 1) one left join (
-  select run_id, created_at from trainer.training_runs where kind = 'confidence' and joined_run_id is null
+  select run_id, created_at from trainer.training_runs where kind = $2 and joined_run_id is null
   order by created_at desc limit 1
 ) r on true
 """
@@ -32,6 +33,13 @@ select
       and o.reported_at > coalesce($1, '-infinity'::timestamptz) limit $2) o)::integer as new,
   exists (select from scoring.fix_outcomes o where o.effective and o.imported
     and o.reported_at > now() - interval '1 minute') as importing
+"""
+# Of changes that a category model could learn from; one that was rejected or is not scored yet is not among them.
+TOLD_TYPES = """
+select t.fix_type, count(*)::integer as count from (
+  select fix_type from scoring.agent_auto_fixes where diff is not null and scored_at > coalesce($1, '-infinity'::timestamptz)
+  order by scored_at desc limit $2
+) t where t.fix_type is not null group by t.fix_type
 """
 
 
@@ -62,15 +70,19 @@ class Queries:
         ]
         return first[:window], last[: min(window, max(0, len(first) - window))]
 
-    async def last_run(self, version: str | None) -> tuple[UUID | None, datetime | None, int]:
-        """The last run for confidence, when it was asked for, and how many rows the model `version` learned from."""
-        run_id, created_at, learned = await self._pool.fetchrow(LAST_RUN, version)
+    async def last_run(self, kind: ModelKind, version: str | None) -> tuple[UUID | None, datetime | None, int]:
+        """The last run of that kind, when it was asked for, and how many rows the model `version` learned from."""
+        run_id, created_at, learned = await self._pool.fetchrow(LAST_RUN, version, kind)
         return run_id, created_at, learned
 
     async def news(self, since: datetime | None, most: int) -> tuple[int, bool]:
         """(settled outcomes reported since, at most `most`; whether an import brings more right now)."""
         new, importing = await self._pool.fetchrow(NEWS, since, most)
         return new, importing
+
+    async def told_types(self, since: datetime | None, most: int) -> dict[str, int]:
+        """How often each type was declared, among the newest `most` changes scored since."""
+        return {row["fix_type"]: row["count"] for row in await self._pool.fetch(TOLD_TYPES, since, most)}
 
     async def champion(self, kind: str) -> asyncpg.Record | None:
         """promotion_id, version, kind, sha256, previous of the model that should answer now."""

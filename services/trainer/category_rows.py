@@ -18,12 +18,7 @@ from shared.categories.model import CATEGORIES, CHANNELS, TITLE_CHANNELS, Floats
 from shared.categories.tokens import Words
 from shared.contracts.fixes import Category
 from shared.diffs import Diff, DiffError, parse
-from shared.features.fix_type import normalize_fix_type
-
-# What a declared type says of the kind; other types (feat, docs, chore …) say nothing of it.
-DECLARED: dict[str | None, Category] = {
-    "fix": "bug-fix", "perf": "performance", "refactor": "refactor", "security": "security",
-}  # fmt: skip
+from shared.features.fix_type import declared_category
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -67,7 +62,7 @@ def write_chunk(directory: Path, number: int, rows: Sequence[Mapping[str, Any]])
 
 
 def _example(row: Mapping[str, Any]) -> Example | None:
-    category = row["corrected_category"] or DECLARED.get(normalize_fix_type(row["fix_type"]))
+    category = row["corrected_category"] or declared_category(row["fix_type"])
     if category not in CATEGORIES:
         return None
     return Example(row["submitted_at"], row["title"], row["diff"], category, row["teller"])

@@ -2,6 +2,8 @@
 
 import re
 
+from shared.contracts.fixes import Category
+
 _SYNONYMS = {
     "build": "build dep deps dependencies",
     "chore": "chore chores maintenance release",
@@ -25,6 +27,17 @@ _MENDS = re.compile(
     r"\b(?:fix(?:es|ed|ing)?|bugs?|bugfix(?:es)?|hotfix|regression|reverts?|reverted|crash(?:es)?)\b", re.I
 )
 MENDING = frozenset({"fix", "security", "revert"})
+
+
+# What a declared type says of the category; other types (feat, docs, chore …) say nothing of it.
+_CATEGORY: dict[str | None, Category] = {
+    "fix": "bug-fix", "perf": "performance", "refactor": "refactor", "security": "security",
+}  # fmt: skip
+
+
+def declared_category(fix_type: str | None) -> Category | None:
+    """What a category model learns from, where no reporter has said otherwise."""
+    return _CATEGORY.get(normalize_fix_type(fix_type))
 
 
 def mends(fix_type: str | None, title: str | None) -> bool:

@@ -149,3 +149,32 @@ async def test_a_drift_asks_with_a_day_between_and_not_at_all_with_its_flag_off(
 
         [request] = await eventually(asked)
         assert "drifted" in msgspec.json.decode(request.data)["reason"]
+
+
+async def test_changes_whose_category_was_told_ask_for_a_model_of_categories(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring_app, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(drift, "MIN_NEW", 30)
+    await world.start("scoring")
+    ids = await scored(world, [0.9] * 60)
+
+    async def told(fix_types: Sequence[str | None]) -> None:
+        await world.owner.executemany(
+            "update scoring.agent_auto_fixes set diff = 'd', fix_type = $2 where id = $1",
+            list(zip(ids, fix_types, strict=False)),
+        )
+
+    async def asked() -> list[Any]:
+        return await said(world, "MODELS", REQUESTED)
+
+    await told(["fix"] * 15 + ["Perf"] * 14 + ["feat"] * 20 + [None] * 11)
+    await world.owner.execute("select pg_sleep(0.5)")
+    assert await asked() == [], "29 are not enough; a feature says nothing of the category"
+    await told(["fix"] * 15 + ["perf"] * 15)
+    [request] = await eventually(asked)
+    body = msgspec.json.decode(request.data)
+    assert (body["kind"], body["requested_by"]) == ("category", "scoring")
+    assert "30 changes whose category was told" in body["reason"]
+    await world.owner.execute("select pg_sleep(0.5)")
+    assert len(await asked()) == 1

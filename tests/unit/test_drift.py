@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from services.scoring.drift import DRIFT_PAUSE, MIN_NEW, OUTCOMES_PAUSE, SHIFTED, WINDOW, Situation, reason, shift
+from services.scoring.drift import (
+    DRIFT_PAUSE,
+    MIN_NEW,
+    OUTCOMES_PAUSE,
+    SHIFTED,
+    TOLD_PAUSE,
+    WINDOW,
+    Situation,
+    reason,
+    shift,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,6 +77,9 @@ def test_too_few_scores_tell_nothing() -> None:
         ({"shift": 0.5, "last_run_at": NOW - DRIFT_PAUSE + timedelta(seconds=1)}, None),
         ({"shift": 0.5, "importing": True}, None),
         ({"shift": None}, None),
+        ({"kind": "category", "new": MIN_NEW}, "told"),
+        ({"kind": "category", "new": MIN_NEW - 1}, None),
+        ({"kind": "category", "new": MIN_NEW, "last_run_at": NOW - TOLD_PAUSE + timedelta(seconds=1)}, None),
     ],
 )
 def test_a_run_is_asked_for_when_there_is_reason_to_and_time_since_the_last(
