@@ -49,7 +49,7 @@ def create_app(settings: PatternsSettings) -> Worker:
     handlers = Handlers(store, slot, learnings, collaborations, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery)
-    imports = handlers.imports(delivery)
+    pulls = handlers.pulls(delivery)
 
     async def serve_champion() -> None:
         """The present state: a promotion may have been announced while this replica was not listening."""
@@ -72,10 +72,10 @@ def create_app(settings: PatternsSettings) -> Worker:
             collaborations.expire,
             collaborations.measure,
             stats.run,
-            imports.run,
+            *(pull.run for pull in pulls),
             partial(repeat, REFRESH_SECONDS, serve_champion, bus, database),
             partial(repeat, ROUND_SECONDS, retention.round, bus, database),
         ),
-        pulls=[imports],
+        pulls=pulls,
         stop=outbox.stop,
     )

@@ -97,14 +97,17 @@ class Handlers:
 
     def register(self, delivery: Delivery) -> None:
         bus = self.bus
-        bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
         bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
         bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)
         for subject, cls, handle in self._commands():
             bus.answer(subject)(answering(cls, handle))
 
-    def imports(self, delivery: Delivery) -> Pull:
-        return Pull(self.bus, FixImported.SUBJECT, delivery.of(FixImported, self.submitted, self.given_up))
+    def pulls(self, delivery: Delivery) -> list[Pull]:
+        """Fixes, live and imported: while a group asks Postgres for its neighbours the next ones are examined."""
+        return [
+            Pull(self.bus, cls.SUBJECT, delivery.of(cls, self.submitted, self.given_up))
+            for cls in (FixSubmitted, FixImported)
+        ]
 
     def _commands(self) -> Sequence[tuple[str, type[Any], Callable[[Any], Awaitable[Any]]]]:
         """Every request that is answered: its subject, what comes in, and who carries it out."""
