@@ -36,6 +36,8 @@ Vector = NDArray[np.float32]
 
 
 _LANE = np.arange(LANES, dtype=np.uint64) << np.uint64(32)
+# The lowest bits of a lane are its axis, the highest one its sign.
+_AXIS = np.uint64(DIMENSIONS - 1)
 
 
 class Embedding(msgspec.Struct, frozen=True):
@@ -151,8 +153,8 @@ def _projected(counts: Mapping[str, int], title: tuple[str, ...]) -> Vector:
 def _project(hashes: NDArray[np.uint64], weights: NDArray[np.float64]) -> Vector:
     """A signed random projection without a matrix: the axes of a word follow from its hash, in every process alike."""
     lanes = _scrambled(hashes[:, None] | _LANE)
-    axes = (lanes % np.uint64(DIMENSIONS)).astype(np.intp)
-    values = np.where(lanes >> np.uint64(63), 1.0, -1.0) * weights[:, None]
+    axes = (lanes & _AXIS).astype(np.intp)
+    values = np.where(lanes >> np.uint64(63), weights[:, None], -weights[:, None])
     summed = np.bincount(axes.ravel(), weights=values.ravel(), minlength=DIMENSIONS)
     return (summed / (_length(summed) or 1.0)).astype(np.float32)
 
