@@ -68,7 +68,7 @@ def embed_text(diff: Diff, title: str | None) -> Vector:
 
 
 def embed_read(words: Words) -> Vector:
-    both = {word: n + words.deleted[word] for word, n in words.added.items() if word in words.deleted}
+    both = {word: words.added[word] + words.deleted[word] for word in words.kept}
     return _projected({**words.added, **words.deleted, **both}, words.title)
 
 
@@ -143,7 +143,9 @@ def _cosine(product: float, one_length: float, other_length: float) -> float:
 
 def _projected(counts: Mapping[str, int], title: tuple[str, ...]) -> Vector:
     """Operators say what kind of change it is, not what it is about: they are left out here."""
-    named = {word: n for word, n in counts.items() if word not in OPERATORS}
+    named = {**counts}
+    for operator in OPERATORS & named.keys():
+        del named[operator]
     hashes = np.fromiter(map(crc32, map(str.encode, chain(named, title))), np.uint64, len(named) + len(title))
     weights = np.full(len(hashes), TITLE_WEIGHT)
     weights[: len(named)] = 1.0 + np.log(np.fromiter(named.values(), np.float64, len(named)))

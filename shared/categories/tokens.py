@@ -62,11 +62,7 @@ def count_words(lines: Iterable[str]) -> dict[str, int]:
     """Each identifier counts as its parts and, where it has several, as the whole: `useMemo` is `use memo usememo`."""
     text = _limited(lines).encode(errors="replace")
     runs = text.translate(_NAMES).split() + text.translate(_SIGNS).split()
-    counts: dict[str, int] = {}
-    for run, n in Counter(runs).items():  # code repeats itself: each is split once
-        for part in _KNOWN[run] if len(run) <= LONGEST_WORD else _parts(run):
-            counts[part] = counts.get(part, 0) + n
-    return counts
+    return Counter(chain.from_iterable(map(_KNOWN.__getitem__, runs)))
 
 
 def title_words(title: str) -> tuple[str, ...]:
@@ -100,9 +96,11 @@ class _Known(dict[bytes, tuple[str, ...]]):
     """The parts of runs seen before; full, it begins anew, for to order them by use takes longer than to split some."""
 
     def __missing__(self, run: bytes) -> tuple[str, ...]:
+        parts = _parts(run)
         if len(self) >= _MOST_KNOWN:
             self.clear()
-        self[run] = parts = _parts(run)
+        if len(run) <= LONGEST_WORD:
+            self[run] = parts
         return parts
 
 
@@ -119,4 +117,4 @@ def _parts_of(word: str) -> tuple[str, ...]:
 
 
 def _surplus(counts: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    return {word: n - other.get(word, 0) for word, n in counts.items() if n > other.get(word, 0)}
+    return {word: n - fewer for word, n in counts.items() if n > (fewer := other.get(word, 0))}
