@@ -87,11 +87,12 @@ async def read_whole_by_any(owner: asyncpg.Connection, sql: str) -> set[str]:
 
 def _whole(explained: str) -> set[str]:
     [plan] = json.loads(explained)
-    return {found for found in scans(plan["Plan"]) if found in LARGE}
+    read = [part for part in parts(plan["Plan"]) if part["Node Type"] == "Seq Scan"]
+    return {f"{part.get('Schema', '')}.{part['Relation Name']}" for part in read} & LARGE
 
 
-def scans(plan: Mapping[str, Any]) -> Iterator[str]:
-    if plan["Node Type"] == "Seq Scan":
-        yield f"{plan.get('Schema', '')}.{plan['Relation Name']}"
+def parts(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The plan and all below it."""
+    yield plan
     for part in plan.get("Plans", ()):
-        yield from scans(part)
+        yield from parts(part)

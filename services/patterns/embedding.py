@@ -36,6 +36,8 @@ Vector = NDArray[np.float32]
 
 
 _LANE = np.arange(LANES, dtype=np.uint64) << np.uint64(32)
+# The lowest bits of a lane are its axis, the highest one its sign.
+_AXIS = np.uint64(DIMENSIONS - 1)
 
 
 class Embedding(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ def embed_text(diff: Diff, title: str | None) -> Vector:
 
 
 def embed_read(words: Words) -> Vector:
-    both = {word: n + words.deleted[word] for word, n in words.added.items() if word in words.deleted}
+    both = {word: words.added[word] + words.deleted[word] for word in words.kept}
     return _projected({**words.added, **words.deleted, **both}, words.title)
 
 
@@ -141,7 +143,9 @@ def _cosine(product: float, one_length: float, other_length: float) -> float:
 
 def _projected(counts: Mapping[str, int], title: tuple[str, ...]) -> Vector:
     """Operators say what kind of change it is, not what it is about: they are left out here."""
-    named = {word: n for word, n in counts.items() if word not in OPERATORS}
+    named = {**counts}
+    for operator in OPERATORS & named.keys():
+        del named[operator]
     hashes = np.fromiter(map(crc32, map(str.encode, chain(named, title))), np.uint64, len(named) + len(title))
     weights = np.full(len(hashes), TITLE_WEIGHT)
     weights[: len(named)] = 1.0 + np.log(np.fromiter(named.values(), np.float64, len(named)))
@@ -151,8 +155,8 @@ def _projected(counts: Mapping[str, int], title: tuple[str, ...]) -> Vector:
 def _project(hashes: NDArray[np.uint64], weights: NDArray[np.float64]) -> Vector:
     """A signed random projection without a matrix: the axes of a word follow from its hash, in every process alike."""
     lanes = _scrambled(hashes[:, None] | _LANE)
-    axes = (lanes % np.uint64(DIMENSIONS)).astype(np.intp)
-    values = np.where(lanes >> np.uint64(63), 1.0, -1.0) * weights[:, None]
+    axes = (lanes & _AXIS).astype(np.intp)
+    values = np.where(lanes >> np.uint64(63), weights[:, None], -weights[:, None])
     summed = np.bincount(axes.ravel(), weights=values.ravel(), minlength=DIMENSIONS)
     return (summed / (_length(summed) or 1.0)).astype(np.float32)
 

@@ -103,7 +103,7 @@ class Handlers:
             bus.answer(subject)(answering(cls, handle))
 
     def fixes(self, delivery: Delivery) -> list[Pull]:
-        """Live ones and imports."""
+        """Live ones and imports: while a group asks Postgres for its neighbours the next ones are examined."""
         heard: tuple[type[FixSubmitted], ...] = (FixSubmitted, FixImported)
         return [Pull(self.bus, cls.SUBJECT, delivery.of(cls, self.submitted, self.given_up)) for cls in heard]
 

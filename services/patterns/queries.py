@@ -46,12 +46,13 @@ PATTERNS = f"""
   ) c order by similarity desc
 """
 # What can be a duplicate, or may begin a pattern. The age is looked at behind the limit: a range with two ends would
-# have the planner sort all that lies between them.
+# have the planner sort all that lies between them. So would a number as the limit, where a repository has fewer on
+# average, and then for every fix of one that has thousands; of a limit that it cannot know it takes the index's order.
 EARLIER = """
       (select f.fix_id, f.submitted_at, f.settled, f.pattern_id, f.embedding, f.paths, f.path_terms
        from patterns.fix_patterns f
        where f.repository = w.repository and f.submitted_at <= w.at {place}
-       order by f.submitted_at desc limit {limit})"""
+       order by f.submitted_at desc limit (select {limit}))"""
 FIXES = f"""
   select s.* from (
     select r.*, least(1, {SIMILARITY.format(words="r.embedding", paths="r.paths")}) as similarity from (

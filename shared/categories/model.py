@@ -142,7 +142,7 @@ def joined(said: Mapping[str, Spoken]) -> Spoken:
 
 def hashed(said: Mapping[str, Spoken]) -> tuple[NDArray[np.intp], Floats]:
     """Buckets and weights of all words; a bucket may come more than once."""
-    scaled = [w * (CHANNELS[channel] / (np.linalg.norm(w) or 1.0)) for channel, (_, w) in said.items()]
+    scaled = [w * (CHANNELS[channel] / (np.sqrt(w @ w) or 1.0)) for channel, (_, w) in said.items()]
     return (joined(said).crcs % BUCKETS).astype(np.intp), np.concatenate(scaled).astype(np.float32)
 
 

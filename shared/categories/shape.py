@@ -1,8 +1,8 @@
 """The shape of a change: sizes, how much of it is the same words again, and hits in the lexicon."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from shared.categories.lexicon import ANY_FIELD, LEXICON, TITLE_LEXICON
 from shared.categories.tokens import LINES_PER_FILE, Words
@@ -41,14 +41,15 @@ def _balance(counted: Mapping[str, float]) -> dict[str, float]:
 def _moved(files: Iterable[FileChange]) -> float:
     """Share of the smaller side's lines that stand on the other side too, 0..1."""
     source = [file for file in files if kind(file.path) == "source"]
-    here = _telling(line for file in source for line in file.added[:LINES_PER_FILE])
-    there = _telling(line for file in source for line in file.deleted[:LINES_PER_FILE])
+    here = _telling(file.added[:LINES_PER_FILE] for file in source)
+    there = _telling(file.deleted[:LINES_PER_FILE] for file in source)
     smaller = min(here.total(), there.total())
-    return (here & there).total() / smaller if smaller else 0.0
+    return sum(min(here[line], there[line]) for line in here.keys() & there.keys()) / smaller if smaller else 0.0
 
 
-def _telling(lines: Iterable[str]) -> Counter[str]:
-    return Counter(bare for line in lines if len(bare := line.strip()) >= _TELLING_LINE)
+def _telling(sides: Iterable[Sequence[str]]) -> Counter[str]:
+    bare = map(str.strip, chain.from_iterable(sides))
+    return Counter([line for line in bare if len(line) >= _TELLING_LINE])
 
 
 def _overlap(words: Words) -> dict[str, float]:
@@ -65,27 +66,20 @@ def _overlap(words: Words) -> dict[str, float]:
 
 def _all_hits(words: Words) -> dict[str, float]:
     """Most words stand in no field: those that stand in any are picked out once."""
-    sides = {side: _Side.of(counts) for side, counts in (("gained", words.gained), ("lost", words.lost))}
+    sides = {
+        side: (counts, counts.keys() & ANY_FIELD, sum(counts.values()))
+        for side, counts in (("gained", words.gained), ("lost", words.lost))
+    }
     found: dict[str, float] = {}
     for name, field in LEXICON.items():
-        found["paths_" + name] = float(len(field & words.paths.keys()))
-        for side, spoken in sides.items():
-            found |= {f"{side}_{name}_{what}": value for what, value in spoken.share(field).items()}
+        found[f"paths_{name}"] = float(len(field & words.paths.keys()))
+        for side, (counts, telling, total) in sides.items():
+            hits = [counts[word] for word in telling & field]
+            found[f"{side}_{name}_hits"] = sum(hits)
+            found[f"{side}_{name}_words"] = len(hits)
+            # 5: a lone word in a one-line change is no full share.
+            found[f"{side}_{name}_share"] = sum(hits) / (5 + total)
     return found
-
-
-class _Side(NamedTuple):
-    telling: dict[str, int]
-    total: int
-
-    @classmethod
-    def of(cls, counts: Mapping[str, int]) -> "_Side":
-        return cls({word: counts[word] for word in counts.keys() & ANY_FIELD}, sum(counts.values()))
-
-    def share(self, field: frozenset[str]) -> dict[str, float]:
-        hits = [n for word, n in self.telling.items() if word in field]
-        # 5: a lone word in a one-line change is no full share.
-        return {"hits": sum(hits), "words": len(hits), "share": sum(hits) / (5 + self.total)}
 
 
 def _title_hits(title: tuple[str, ...]) -> dict[str, float]:

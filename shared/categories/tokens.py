@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
 from itertools import chain
 
 import msgspec
@@ -15,6 +14,7 @@ TEXT_LIMIT = 1 << 16
 LONGEST_WORD = 40
 # A file's first lines stand for all of it, so that one generated file does not use up the whole limit.
 LINES_PER_FILE = 400
+_MOST_KNOWN = 1 << 16
 
 # They carry intent. The longer ones come first.
 _OPERATORS = ["===", "!==", "?.", "??", "=>", "->", "::", "&&", "||", "==", "!=", ">=", "<=", "!", "<", ">", "?", "&"]
@@ -62,11 +62,7 @@ def count_words(lines: Iterable[str]) -> dict[str, int]:
     """Each identifier counts as its parts and, where it has several, as the whole: `useMemo` is `use memo usememo`."""
     text = _limited(lines).encode(errors="replace")
     runs = text.translate(_NAMES).split() + text.translate(_SIGNS).split()
-    counts: dict[str, int] = {}
-    for run, n in Counter(runs).items():  # code repeats itself: each is split once
-        for part in _kept(run) if len(run) <= LONGEST_WORD else _parts(run):
-            counts[part] = counts.get(part, 0) + n
-    return counts
+    return Counter(chain.from_iterable(map(_KNOWN.__getitem__, runs)))
 
 
 def title_words(title: str) -> tuple[str, ...]:
@@ -92,10 +88,23 @@ def _limited(lines: Iterable[str]) -> str:
 
 
 def _parts(run: bytes) -> tuple[str, ...]:
-    return tuple(chain.from_iterable(map(_parts_of, _WORD.findall(run.decode()))))
+    text = run.decode()
+    return _parts_of(text) if text.isidentifier() else tuple(chain.from_iterable(map(_parts_of, _WORD.findall(text))))
 
 
-_kept = lru_cache(maxsize=1 << 16)(_parts)
+class _Known(dict[bytes, tuple[str, ...]]):
+    """The parts of runs seen before; full, it begins anew, for to order them by use takes longer than to split some."""
+
+    def __missing__(self, run: bytes) -> tuple[str, ...]:
+        parts = _parts(run)
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        if len(run) <= LONGEST_WORD:
+            self[run] = parts
+        return parts
+
+
+_KNOWN = _Known()
 
 
 def _parts_of(word: str) -> tuple[str, ...]:
@@ -108,4 +117,4 @@ def _parts_of(word: str) -> tuple[str, ...]:
 
 
 def _surplus(counts: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    return {word: n - other.get(word, 0) for word, n in counts.items() if n > other.get(word, 0)}
+    return {word: n - fewer for word, n in counts.items() if n > (fewer := other.get(word, 0))}

@@ -3,26 +3,28 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from math import inf, isfinite, log2
+from operator import mul, sub
 
 from shared.diffs import Diff, FileChange
 from shared.files import kind
 
 # Branch points. A question mark before a space is a conditional expression, one before a dot an optional access.
 _BRANCH_WORDS = frozenset(b"if elif for while case catch except match when switch loop unless".split())
-_BRANCH_SIGN = re.compile(r"&&|\|\||\?(?:\?|\.|[^\S\n])")
+_BRANCH_SIGNS = ("&&", "||")
+_BRANCH_QUESTION = re.compile(r"\?(?:\?|\.|[^\S\n])")
 # Words are runs of letters, digits and underscores; signs beyond ASCII part them too.
 _NO_WORD = re.compile(r"[^\x00-\x7f\w]+")
 _SPACED = bytes(byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in range(256))
-# Lines that open a function, a method or a type. From here on a line begins with the line feed before it, which is
-# found faster than the beginning of a line.
-_DEFINITION = re.compile(
-    r"\n[^\S\n]*(?:(?:export|default|async|public|private|protected|static|abstract|final|pub(?:\([^)\n]*\))?)[^\S\n]+)*"
-    r"(?:function|def|fn|func|class|interface|struct|trait|impl|enum|type)\b"
-)
-# Lines that begin as comments do in any of the languages, docstrings' delimiters among them.
-_COMMENT = re.compile(r"\n[^\S\n]*(?://|#|/\*|\*|--|<!--|\"{3}|'{3})")
+# Lines that open a function, a method or a type. Lines stand here without their indentation.
+_MODIFIERS = "export|default|async|public|private|protected|static|abstract|final"
+_OPENERS = "function|def|fn|func|class|interface|struct|trait|impl|enum|type"
+_DEFINITION = re.compile(rf"(?:(?:{_MODIFIERS}|pub(?:\([^)]*\))?)\s+)*(?:{_OPENERS})\b")
+# Few lines begin so; the others are not looked at further.
+_DEFINITION_BEGINS = frozenset(word[:2] for word in f"{_MODIFIERS}|pub|{_OPENERS}".split("|"))
+# As comments begin in any of the languages, docstrings' delimiters among them.
+_COMMENT_BEGINS = ("//", "#", "/*", "*", "--", "<!--", '"""', "'''")
 
 # Feature → what it counts. "Source" leaves out tests, documents, configuration, lock and generated files.
 CHANGE_FEATURES: Mapping[str, str] = {
@@ -89,34 +91,38 @@ class _Side:
     def __init__(self, sides: Sequence[Sequence[str]]) -> None:
         self.lines = sum(map(len, sides))
         self._counts = Counter(chain.from_iterable(sides))
-        times: dict[int, list[str]] = {}
+        # By how often they come.
+        self._bare: dict[int, list[str]] = {}
         for line, n in self._counts.items():
-            times.setdefault(n, []).append(line)
-        self._texts = {n: "\n".join(lines) for n, lines in times.items()}
+            self._bare.setdefault(n, []).append(line.lstrip())
 
-    def count(self, found: Callable[[str], int]) -> int:
-        return sum(n * found(text) for n, text in self._texts.items())
+    def count(self, found: Callable[[list[str]], int]) -> int:
+        """`found` is asked of lines without their indentation."""
+        return sum(n * found(lines) for n, lines in self._bare.items())
 
     def deepest(self) -> int:
-        return max((len(line) - len(line.lstrip(" \t")) for line in self._counts), default=0)
+        bare = map(str.lstrip, self._counts, repeat(" \t"))
+        return max(map(sub, map(len, self._counts), map(len, bare)), default=0)
 
     def width(self) -> float:
         """Mean characters a line."""
-        characters = sum(n * (len(text) - text.count("\n")) for n, text in self._texts.items())
+        characters = sum(map(mul, map(len, self._counts), self._counts.values()))
         return characters / self.lines if self.lines else 0.0
 
 
-def _branches(text: str) -> int:
-    words = _NO_WORD.sub(" ", text).encode().translate(_SPACED).split()
-    return sum(map(_BRANCH_WORDS.__contains__, words)) + len(_BRANCH_SIGN.findall(text))
+def _branches(lines: list[str]) -> int:
+    text = "\n".join(lines)
+    words = (text if text.isascii() else _NO_WORD.sub(" ", text)).encode().translate(_SPACED).split()
+    signs = sum(map(text.count, _BRANCH_SIGNS)) + len(_BRANCH_QUESTION.findall(text))
+    return sum(map(_BRANCH_WORDS.__contains__, words)) + signs
 
 
-def _definitions(text: str) -> int:
-    return len(_DEFINITION.findall("\n" + text))
+def _definitions(lines: list[str]) -> int:
+    return sum(_DEFINITION.match(line) is not None for line in lines if line[:2] in _DEFINITION_BEGINS)
 
 
-def _comments(text: str) -> int:
-    return len(_COMMENT.findall("\n" + text))
+def _comments(lines: list[str]) -> int:
+    return sum(line.startswith(_COMMENT_BEGINS) for line in lines)
 
 
 def _spread(source: list[FileChange]) -> dict[str, float]:
@@ -128,7 +134,7 @@ def _spread(source: list[FileChange]) -> dict[str, float]:
         "n_deleted": status.count("D"),
         "n_renamed": status.count("R") + status.count("C"),
         "n_dirs": len({path.rpartition("/")[0] for path in paths}),
-        "n_subsystems": len({tuple(path.split("/", 2)[:2]) for path in paths}),
+        "n_subsystems": len({"/".join(path.split("/", 2)[:2]) for path in paths}),
         "hunks": sum(change.hunks for change in source),
         "entropy": _entropy([len(change.added) + len(change.deleted) for change in source]),
     }

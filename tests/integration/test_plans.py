@@ -1,5 +1,6 @@
 """No query of a service reads a large table from end to end: asked of the planner, for every text of SQL there is."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -15,11 +16,12 @@ from asyncpg.connection import LoggedQuery
 from benchmarks.seed_large import fill
 from services.gateway.page_queries import Keyset, Pages
 from services.gateway.served import COLLABORATIONS, FIXES, LEARNINGS
+from services.patterns.queries import NEAR
 from services.patterns.vectors import speak_vectors
 from shared.database import Database, speak_json
 from tests.api.matrix_state import prepared, successes
 from tests.matrix import operations
-from tests.plans import claim_large, lists, modules, read_whole, read_whole_by_any, statements
+from tests.plans import claim_large, lists, modules, parts, read_whole, read_whole_by_any, statements
 from tests.servers import Servers
 from tests.world import Api, empty_world, fresh_database
 
@@ -123,6 +125,28 @@ async def test_no_page_that_is_served_reads_a_large_table_whole(
     for after, limit in product((None, await last_of(asked)), (2, 101, 201)):
         sql, arguments = made.query(wanted, after)
         assert await read_whole(asked.owner, sql, [*arguments, limit]) == set(), (name, sql)
+
+
+async def test_the_newest_fixes_of_a_repository_come_by_an_index_however_few_there_are_on_average(
+    servers: Servers,
+) -> None:
+    """Those of one that has thousands would else be sorted anew for every fix."""
+    async with fresh_database(servers) as name:
+        owner = await asyncpg.connect(servers.database_url(name))
+        await owner.execute(
+            "insert into patterns.fix_patterns (fix_id, agent_id, repository, submitted_at, category, title) "
+            "select gen_random_uuid(), 'agent', 'owner/name-' || i % 50, now() - i * interval '1 hour', 'bug-fix', "
+            "repeat('x', 700) from generate_series(1, 10000) i"
+        )
+        await owner.execute("analyze patterns.fix_patterns")
+        await owner.close()
+        patterns = await asyncpg.connect(servers.database_url(name, "patterns_rw"))
+        await patterns.execute(f"prepare probe as {NEAR}")
+        explained = await patterns.fetchval(f"explain (format json) execute probe({', '.join(['null'] * 7)})")
+        await patterns.close()
+    [plan] = json.loads(explained)
+    found = {(part["Node Type"], part.get("Index Name")) for part in parts(plan["Plan"]) if part.get("Alias") == "f"}
+    assert found == {("Index Scan", "fix_patterns_repository")}
 
 
 async def last_of(asked: Asked) -> Keyset:
