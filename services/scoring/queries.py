@@ -37,8 +37,8 @@ select
 # Of changes that a category model could learn from; one that was rejected or is not scored yet is not among them.
 TOLD_TYPES = """
 select t.fix_type, count(*)::integer as count from (
-  select fix_type from scoring.agent_auto_fixes where diff is not null and scored_at > coalesce($1, '-infinity'::timestamptz)
-  order by scored_at desc limit $2
+  select fix_type from scoring.agent_auto_fixes
+  where diff is not null and scored_at > coalesce($1, '-infinity'::timestamptz) order by scored_at desc limit $2
 ) t where t.fix_type is not null group by t.fix_type
 """
 
