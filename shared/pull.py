@@ -1,6 +1,7 @@
 """Work that is read ahead: while some of a subject's messages are written, the next are made ready.
 
-For imports, which come by the thousand: FastStream fetches again only when all that it has fetched is acknowledged.
+For what comes by the thousand: FastStream fetches again only when all that it has fetched is acknowledged, and takes
+as long around a handler as some handlers do.
 """
 
 import asyncio

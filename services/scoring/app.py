@@ -51,7 +51,7 @@ def create_app(settings: ScoringSettings) -> Worker:
     watch = Watch(queries, bus, metrics, partial(flags.on, "drift_requests"), utc_now)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery, commands)
-    imports = handlers.imports(delivery, database)
+    imports, pulls = handlers.imports(delivery, database), handlers.pulls(delivery)
     retention = Retention(database, generations, registry, SCHEMA, rules(settings))
     agent_stats = Refreshed(database, generations, registry, SCHEMA, "agent_stats", [every(FIXES)])
 
@@ -86,9 +86,10 @@ def create_app(settings: ScoringSettings) -> Worker:
             partial(repeat, WATCH_SECONDS, watch.look, bus, database),
             partial(repeat, ROUND_SECONDS, retention.round, bus, database),
             imports.run,
+            *(pull.run for pull in pulls),
             agent_stats.run,
             flags.follow,
         ),
-        pulls=[imports.pull],
+        pulls=[imports.pull, *pulls],
         stop=outbox.stop,
     )

@@ -39,6 +39,7 @@ from shared.grouping import Grouper
 from shared.ids import derived_id
 from shared.lane import Lane
 from shared.outbox import Outbox
+from shared.pull import Pull
 from shared.telemetry import trace_headers
 
 log = logging.getLogger(__name__)
@@ -75,13 +76,18 @@ class Handlers:
 
     def register(self, delivery: Delivery, commands: Commands) -> None:
         bus = self.bus
-        bus.hear_work(FixSubmitted.SUBJECT)(delivery.of(FixSubmitted, self.submitted, self.given_up))
-        bus.hear_work(FixCategorized.SUBJECT)(delivery.of(FixCategorized, self.categorized))
         bus.hear_work(OutcomeReported.SUBJECT)(delivery.of(OutcomeReported, self.reported))
         bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)
         bus.hear_all(THRESHOLDS_CHANGED)(commands.thresholds_changed)
         bus.answer(CONFIDENCE)(commands.confidence)
         bus.answer(THRESHOLDS_SET)(commands.set_thresholds)
+
+    def pulls(self, delivery: Delivery) -> list[Pull]:
+        """What comes with every fix."""
+        return [
+            Pull(self.bus, FixSubmitted.SUBJECT, delivery.of(FixSubmitted, self.submitted, self.given_up)),
+            Pull(self.bus, FixCategorized.SUBJECT, delivery.of(FixCategorized, self.categorized)),
+        ]
 
     def imports(self, delivery: Delivery, database: Database) -> Lane:
         """Imports are scored in time order, so one replica at a time takes them."""
