@@ -80,7 +80,7 @@ class WriteStep:
         scored = self._handlers._score(list(zip(group, pasts, strict=True)))
         said = [self._handlers.bus.seal(scored_event(s)) for s in scored]
         reports = [report for h in group if outcomes and (report := imported_outcome(h.fix, NOW))]
-        return scored, {h.fix.id: h.event for h in group}, said, [h.event_id for h in group], reports
+        return scored, said, [h.event_id for h in group], reports
 
     def _announce(self, judged: Sequence[Judgement]) -> list[Envelope]:
         return self._handlers.announce({}, judged)

@@ -122,7 +122,8 @@ class Bus:
 
     def seal(self, event: Event, trace: dict[str, str] | None = None) -> Envelope:
         """`trace` is the `traceparent` of what caused the event, where that is not the current span."""
-        return seal(event, source=self.service, now=datetime.now(UTC), trace=trace or trace_headers())
+        carried = trace_headers() if trace is None else trace
+        return seal(event, source=self.service, now=datetime.now(UTC), trace=carried)
 
     async def publish(self, event: Event) -> None:
         await self.send(self.seal(event))

@@ -139,10 +139,9 @@ class Handlers:
         scored = self._score(list(new.values()))
         traces = {h.fix.id: h.trace for h in group}
         said = [self.bus.seal(scored_event(s), traces[s.fix.id]) for s in scored]
-        events = {fix_id: h.event for fix_id, (h, _) in new.items()}
         reports = [report for h in group if (report := imported_outcome(h.fix, self.now()))]
         announce = partial(self.announce, traces)
-        written, decided = await self.store.record(scored, events, said, [h.event_id for h in group], reports, announce)
+        written, decided = await self.store.record(scored, said, [h.event_id for h in group], reports, announce)
         told = [e for e, s in zip(said, scored, strict=True) if s.fix.id in written] + decided
         saying = asyncio.create_task(self.outbox.publish(told))
         for item in scored:
@@ -162,9 +161,7 @@ class Handlers:
                 scored_at=self.now(),
                 features=a.vector,
                 feature_set=FEATURE_SET,
-                as_of=h.change.as_of,
-                mends=h.event.mends,
-                expected=h.event.expected,
+                event=h.event,
                 confidence=a.confidence.confidence,
                 source=a.confidence.source,
                 degraded=a.confidence.degraded,

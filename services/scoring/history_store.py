@@ -1,61 +1,77 @@
 """The SQL of history: what is known of a change's author, agent, files and repository, in day buckets."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
 from services.scoring.history import Buckets, Event
-from shared.database import Connection
+from shared.database import Connection, json_text
 from shared.features.history import Key, Past
 
-# One indexed statement for a whole group: every key's buckets up to the as-of time. A bucket that also holds
-# something later is left out whole, so the past never contains the future. Rows without `i` name the fixes that were
-# scored before.
-PAST = """
-with want as (
-  select * from unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])
-    as w(i, as_of, repository, scope, name)
-)
-select w.i, null::uuid as scored, b.*
-from want w cross join lateral (
-  select
-    coalesce(sum(h.changes) filter (where h.last_change_at <= w.as_of), 0)::int as changes,
-    coalesce(sum(h.failures) filter (where h.last_failure_at <= w.as_of), 0)::int as failures,
-    coalesce(sum(h.changes) filter (
-      where h.last_change_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0)::int as changes_90d,
-    max(h.last_change_at) filter (where h.last_change_at <= w.as_of) as last_at,
-    min(h.day) filter (where h.last_change_at <= w.as_of)::timestamp at time zone 'utc' as first_at,
-    coalesce(sum(h.failures) filter (
-      where h.last_failure_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0)::int as failures_90d,
-    max(h.last_failure_at) filter (where h.failures > 0 and h.last_failure_at <= w.as_of) as last_failure_at,
-    coalesce(sum(h.fixes) filter (where h.last_change_at <= w.as_of), 0)::int as fixes,
-    coalesce(sum(h.fixes) filter (
-      where h.last_change_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0)::int as fixes_90d,
-    max(h.last_fix_at) filter (where h.last_change_at <= w.as_of) as last_fix_at,
-    coalesce(sum(h.expected) filter (where h.last_change_at <= w.as_of), 0) as expected,
-    coalesce(sum(h.expected) filter (
-      where h.last_change_at <= w.as_of and h.day > (w.as_of at time zone 'utc')::date - 90), 0) as expected_90d
-  from (
-    select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
-      from scoring.author_history a
-      where w.scope in ('author', 'agent') and a.repository = w.repository and a.role = w.scope and a.actor = w.name
-    union all
-    select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
-      from scoring.file_history f
-      where w.scope = 'file' and f.repository = w.repository and f.path = w.name
-    union all
-    select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
-      from scoring.repository_history r
-      where w.scope = 'repository' and r.repository = w.repository
-  ) h
-  where h.day <= (w.as_of at time zone 'utc')::date
-) b
-where b.last_at is not null
+# A key's buckets, and how far back they are read one by one: what is older is of no time's last 90 days, and holds
+# nothing that is later than any of the times. So it is added up once a key, not once a time.
+BUCKETS = """
+select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
+  from scoring.author_history a
+  where k.scope in ('author', 'agent') and a.repository = k.repository and a.role = k.scope and a.actor = k.name
 union all
-select null, f.id, null, null, null, null, null, null, null, null, null, null, null, null
-from scoring.agent_auto_fixes f where f.id = any($6::uuid[]) and f.scored_at is not null
+select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
+  from scoring.file_history f
+  where k.scope = 'file' and f.repository = k.repository and f.path = k.name
+union all
+select day, changes, failures, last_change_at, last_failure_at, fixes, last_fix_at, expected
+  from scoring.repository_history r
+  where k.scope = 'repository' and r.repository = k.repository
+"""
+# One indexed statement for a whole group. A bucket that also holds something later is left out whole, so the past
+# never contains the future. Rows without `key` name the fixes that were scored before.
+PAST = f"""
+select k.i as key, t.i as time, null::uuid as scored,
+  old.changes + new.changes as changes, old.failures + new.failures as failures, new.changes_90d,
+  greatest(old.last_at, new.last_at) as last_at,
+  least(old.first_day, new.first_day)::timestamp at time zone 'utc' as first_at, new.failures_90d,
+  greatest(old.last_failure_at, new.last_failure_at) as last_failure_at,
+  old.fixes + new.fixes as fixes, new.fixes_90d, greatest(old.last_fix_at, new.last_fix_at) as last_fix_at,
+  old.expected + new.expected as expected, new.expected_90d
+from json_to_recordset($1::json)
+  as k(i integer, repository text, scope text, name text, times timestamptz[], days date[])
+cross join lateral (
+  select
+    coalesce(sum(h.changes), 0)::int as changes, coalesce(sum(h.failures), 0)::int as failures,
+    max(h.last_change_at) as last_at, min(h.day) filter (where h.last_change_at is not null) as first_day,
+    max(h.last_failure_at) filter (where h.failures > 0) as last_failure_at,
+    coalesce(sum(h.fixes), 0)::int as fixes, max(h.last_fix_at) as last_fix_at,
+    coalesce(sum(h.expected), 0) as expected
+  from ({BUCKETS}) h where h.day <= k.days[1] - 90
+) old
+cross join unnest(k.times, k.days) with ordinality as t(as_of, day, i)
+cross join lateral (
+  select
+    coalesce(sum(h.changes) filter (where h.last_change_at <= t.as_of), 0)::int as changes,
+    coalesce(sum(h.failures) filter (where h.last_failure_at <= t.as_of), 0)::int as failures,
+    coalesce(sum(h.changes) filter (
+      where h.last_change_at <= t.as_of and h.day > t.day - 90), 0)::int as changes_90d,
+    max(h.last_change_at) filter (where h.last_change_at <= t.as_of) as last_at,
+    min(h.day) filter (where h.last_change_at <= t.as_of) as first_day,
+    coalesce(sum(h.failures) filter (
+      where h.last_failure_at <= t.as_of and h.day > t.day - 90), 0)::int as failures_90d,
+    max(h.last_failure_at) filter (where h.failures > 0 and h.last_failure_at <= t.as_of) as last_failure_at,
+    coalesce(sum(h.fixes) filter (where h.last_change_at <= t.as_of), 0)::int as fixes,
+    coalesce(sum(h.fixes) filter (
+      where h.last_change_at <= t.as_of and h.day > t.day - 90), 0)::int as fixes_90d,
+    max(h.last_fix_at) filter (where h.last_change_at <= t.as_of) as last_fix_at,
+    coalesce(sum(h.expected) filter (where h.last_change_at <= t.as_of), 0) as expected,
+    coalesce(sum(h.expected) filter (
+      where h.last_change_at <= t.as_of and h.day > t.day - 90), 0) as expected_90d
+  from ({BUCKETS}) h where h.day > k.days[1] - 90 and h.day <= t.day
+) new
+where coalesce(old.last_at, new.last_at) is not null
+union all
+select null, null, f.id, null, null, null, null, null, null, null, null, null, null, null, null
+from scoring.agent_auto_fixes f where f.id = any($2::uuid[]) and f.scored_at is not null
 """
 
 HISTORY = {
@@ -84,19 +100,25 @@ async def pasts(
     pool: asyncpg.Pool, events: Sequence[Event], ids: Sequence[UUID]
 ) -> tuple[list[dict[Key, Past]], set[UUID]]:
     """Each event's keys' past as of its time (a key without one is absent); which `ids` are scored already."""
-    # Candidates of one request are of one time and mostly of one repository: what they share is read once.
-    wanted = list({(e.as_of, key): None for e in events for key in e.keys})
+    # What changes of a group share is asked for once: the same key, and of it the same time.
+    times: dict[Key, set[datetime]] = {}
+    for event in events:
+        for key in event.keys:
+            times.setdefault(key, set()).add(event.as_of)
+    keys, ordered = list(times), [sorted(each) for each in times.values()]
     rows = await pool.fetch(
         PAST,
-        list(range(len(wanted))),
-        [at for at, _ in wanted],
-        [key.repository for _, key in wanted],
-        [key.scope for _, key in wanted],
-        [key.name for _, key in wanted],
+        json_text(
+            [
+                {"i": i, "repository": key.repository, "scope": key.scope, "name": key.name, "times": each}
+                | {"days": [at.astimezone(UTC).date() for at in each]}
+                for i, (key, each) in enumerate(zip(keys, ordered, strict=True))
+            ]
+        ),
         ids,
     )
-    found = {wanted[i]: Past(*past) for i, _, *past in rows if i is not None}
-    scored = {fix_id for i, fix_id, *_ in rows if i is None}
+    found = {(ordered[i][t - 1], keys[i]): Past(*past) for i, t, _, *past in rows if i is not None}
+    scored = {fix_id for i, _, fix_id, *_ in rows if i is None}
     return [{key: found[e.as_of, key] for key in e.keys if (e.as_of, key) in found} for e in events], scored
 
 

@@ -8,10 +8,10 @@ from shared.retention import Rule
 
 # An import is as old as its arrival here: by the time of its commits it would lose its diffs at once.
 DIFFS = """
-update scoring.agent_auto_fixes set diff = null where id in (
+update scoring.agent_auto_fixes set diff = null where id = any(array(
   select id from scoring.agent_auto_fixes
   where diff is not null and scored_at < now() - make_interval(days => $1)
-  order by scored_at limit $2 for update skip locked)
+  order by scored_at limit $2 for update skip locked))
 returning id
 """
 # History stays: it is counts by day, and knows no fix.
@@ -20,9 +20,9 @@ with old as materialized (
   select id from scoring.agent_auto_fixes where submitted_at < now() - make_interval(days => $1)
   order by submitted_at limit $2 for update skip locked
 ), told as (
-  delete from scoring.fix_outcomes where fix_id in (select id from old)
+  delete from scoring.fix_outcomes where fix_id = any(array(select id from old))
 )
-delete from scoring.agent_auto_fixes where id in (select id from old) returning id
+delete from scoring.agent_auto_fixes where id = any(array(select id from old)) returning id
 """
 REFUSED = """
 delete from scoring.fix_outcomes where outcome_id in (

@@ -15,7 +15,7 @@ from services.scoring.outcomes_store import SCHEMA, Announce, settle
 from shared.contracts.commands import ThresholdsSet
 from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import Decision, FixCategorized, FixSubmitted, Source
-from shared.database import Connection, Database, storable
+from shared.database import Connection, Database, json_text, storable
 from shared.features.history import Key, Past
 from shared.outbox import columns, put
 
@@ -34,14 +34,16 @@ with fresh as (
   insert into scoring.inbox (event_id) select e from unnest($1::uuid[]) as e order by e
   on conflict do nothing returning event_id
 ), given as (
-  select g.*, d.diff from jsonb_to_recordset($2::jsonb) as g(
-    event_id uuid, id uuid, principal text, agent_id text, repository text, external_id text, author text, title text,
-    fix_type text, domains text[], learning_ids uuid[], signals jsonb, imported boolean, submitted_at timestamptz,
-    paths text[], scored_at timestamptz, confidence float8, source text, degraded boolean,
-    model_version text, evidence integer, low_evidence boolean, decision text, features text, feature_set text,
-    as_of timestamptz, mends boolean, expected float8, status text, failed_at timestamptz, outcome_id uuid, kind text,
-    observed_at timestamptz, reported_at timestamptz, detail text, refused_reason text)
-  join unnest($11::uuid[], $12::text[]) as d(id, diff) using (id)
+  select *, unnest as diff from rows from (
+    json_to_recordset($2::json) as (
+      event_id uuid, id uuid, principal text, agent_id text, repository text, external_id text, author text,
+      title text, fix_type text, domains text[], learning_ids uuid[], signals jsonb, imported boolean,
+      submitted_at timestamptz, paths text[], scored_at timestamptz, confidence float8, source text, degraded boolean,
+      model_version text, evidence integer, low_evidence boolean, decision text, features text, feature_set text,
+      as_of timestamptz, mends boolean, expected float8, scopes text[], names text[], status text,
+      failed_at timestamptz, outcome_id uuid, kind text, observed_at timestamptz, reported_at timestamptz, detail text,
+      refused_reason text),
+    unnest($3::text[]))
 ), new as (
   insert into scoring.agent_auto_fixes as f (
     id, principal, agent_id, repository, external_id, author, title, fix_type, domains, learning_ids, signals, imported,
@@ -72,18 +74,19 @@ with fresh as (
   from given g join new n using (id) where g.outcome_id is not null
   on conflict do nothing
 ), happened as (
-  select g.id, g.repository, (g.as_of at time zone 'utc')::date as day, 1 as changes, g.as_of as last_change_at,
-    g.mends::integer as fixes, case when g.mends then g.as_of end as last_fix_at, g.expected,
+  select g.repository, g.scopes, g.names, (g.as_of at time zone 'utc')::date as day,
+    1 as changes, g.as_of as last_change_at, g.mends::integer as fixes,
+    case when g.mends then g.as_of end as last_fix_at, g.expected,
     0 as failures, null::timestamptz as last_failure_at
   from given g join new n using (id)
   union all
-  select g.id, g.repository, (g.failed_at at time zone 'utc')::date, 0, null, 0, null, 0, 1, g.failed_at
+  select g.repository, g.scopes, g.names, (g.failed_at at time zone 'utc')::date, 0, null, 0, null, 0, 1, g.failed_at
   from given g join new n using (id) where g.failed_at is not null
 ), grown as (
   select h.repository, k.scope, k.name, h.day, sum(changes)::integer as changes, max(last_change_at) as last_change_at,
     sum(fixes)::integer as fixes, max(last_fix_at) as last_fix_at, sum(expected) as expected,
     sum(failures)::integer as failures, max(last_failure_at) as last_failure_at
-  from unnest($3::uuid[], $4::text[], $5::text[]) as k(fix_id, scope, name) join happened h on h.id = k.fix_id
+  from happened h cross join unnest(h.scopes, h.names) as k(scope, name)
   group by 1, 2, 3, 4
 ), files as (
   insert into scoring.file_history as h (repository, path, day, {GROWN})
@@ -103,7 +106,7 @@ with fresh as (
 ), said as (
   insert into scoring.outbox (event_id, subject, headers, payload)
   select e.event_id, e.subject, e.headers, e.payload
-  from unnest($6::uuid[], $7::uuid[], $8::text[], $9::jsonb[], $10::bytea[])
+  from unnest($4::uuid[], $5::uuid[], $6::text[], $7::jsonb[], $8::bytea[])
     as e(fix_id, event_id, subject, headers, payload)
   join new n on n.id = e.fix_id
   on conflict do nothing
@@ -169,9 +172,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     features: list[float]
     feature_set: str
-    as_of: datetime
-    mends: bool
-    expected: float
+    event: Event
 
     def subject(self) -> Subject:
         fix = self.fix
@@ -182,14 +183,27 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
 
     def row(self, told: Judgement | None) -> dict[str, object]:
         """As `RECORD` reads it, with the outcome that came along; the diff, which is long, goes apart."""
-        fix, row = self.fix, msgspec.structs.asdict(self)
-        del row["fix"]
+        row = msgspec.structs.asdict(self)
+        fix: FixSubmitted = row.pop("fix")
+        event: Event = row.pop("event")
         for name in FIX_COLUMNS:
             row[name] = getattr(fix, name)
-        # As text, for JSON has no NaN.
-        features = "{" + ",".join(map(repr, self.features)) + "}"
-        row |= {"features": features, "imported": fix.outcome is not None, "status": "scored"}
+        row |= {
+            "features": float_array(self.features),
+            "imported": fix.outcome is not None,
+            "status": "scored",
+            "as_of": event.as_of,
+            "mends": event.mends,
+            "expected": event.expected,
+            "scopes": [key.scope for key in event.keys],
+            "names": [key.name for key in event.keys],
+        }
         return row if told is None else row | outcome_row(told)
+
+
+def float_array(values: Sequence[float]) -> str:
+    """As Postgres writes it: JSON has no NaN. None of them is infinite."""
+    return "{" + json_text(values)[1:-1].replace("null", "NaN") + "}"
 
 
 def outcome_row(told: Judgement) -> dict[str, object]:
@@ -219,8 +233,8 @@ class Store:
         return await history_store.pasts(self._pool, events, ids)
 
     async def record(
-        self, scored: Sequence[Scored], events: Mapping[UUID, Event], said: Sequence[Envelope],
-        event_ids: Sequence[UUID], reports: Sequence[Report], announce: Announce,
+        self, scored: Sequence[Scored], said: Sequence[Envelope], event_ids: Sequence[UUID],
+        reports: Sequence[Report], announce: Announce,
     ) -> tuple[set[UUID], list[Envelope]]:  # fmt: skip
         """Stores a group, what is said of each of it, its history, and the outcomes that came with it or waited for it.
 
@@ -232,7 +246,7 @@ class Store:
         about = [*zip([s.fix.id for s in scored], said, strict=True), *follow.items()]
         rows = [s.row(told.get(s.fix.id)) for s in scored]
         async with self._pool.acquire() as connection:
-            new = await _record(connection, rows, [s.fix.diff for s in scored], events, about, event_ids)
+            new = await _record(connection, rows, [s.fix.diff for s in scored], about, event_ids)
             # Of fixes that were here before, or that others have spoken of. What a crash leaves of it comes again, or
             # is found by `report_missed`.
             others += [told[fix_id].report for fix_id in told if fix_id not in new]
@@ -276,21 +290,16 @@ class Store:
 
 async def _record(
     connection: Connection, rows: Sequence[Mapping[str, object]], diffs: Sequence[str | None],
-    events: Mapping[UUID, Event], said: Sequence[tuple[UUID, Envelope]], event_ids: Sequence[UUID],
+    said: Sequence[tuple[UUID, Envelope]], event_ids: Sequence[UUID],
 ) -> dict[UUID, bool]:  # fmt: skip
     """The fixes that are new, and whether outcomes wait for them. `said` is by fix."""
-    keys = [(row["id"], key) for row in rows for key in events[row["id"]].keys]  # type: ignore[index]
     found = await connection.fetch(
         RECORD,
         sorted(set(event_ids)),
-        rows,
-        [fix_id for fix_id, _ in keys],
-        [key.scope for _, key in keys],
-        [key.name for _, key in keys],
+        json_text(rows),
+        diffs,
         [fix_id for fix_id, _ in said],
         *columns([envelope for _, envelope in said]),
-        [row["id"] for row in rows],
-        diffs,
     )
     return {row["id"]: row["waited_for"] for row in found}
 

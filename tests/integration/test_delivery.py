@@ -143,10 +143,10 @@ async def test_a_row_that_postgres_refuses_rejects_itself_alone(scoring: World) 
     neighbours = [submitted() for _ in range(5)]
     await say(scoring, *neighbours[:2], poison, *neighbours[2:])
     (letter,) = await dead(scoring)
-    assert "0x00" in letter.headers["precedent-reason"]
+    assert r"\u0000" in letter.headers["precedent-reason"]
     status, reason = await status_of(scoring, poison.id)
     assert status == "rejected"
-    assert "0x00" in str(reason)
+    assert r"\u0000" in str(reason)
     await scored(scoring, *(n.id for n in neighbours))
     await nothing_left(scoring)
 
