@@ -28,9 +28,11 @@ class Admission:
         self._reads = reads
 
     def known(self, exchange: Exchange) -> Principal | None:
-        """Who may read, of whom that is known without asking anybody; None while there is too much to do."""
+        """Who may read, of whom that is known without asking anybody; None where the request has to wait."""
         principal = self._keys.remembered(exchange.asked.get(b"authorization"))
-        if principal is None or READ not in principal.scopes or self._shedding.pressed:
+        if principal is None or READ not in principal.scopes:
+            return None
+        if self._shedding.refuses(exchange.method, exchange.route or ""):
             return None
         return principal
 

@@ -46,14 +46,14 @@ class Shedding:
         """One long pause is no overload: the loop is as late as the better of its last two wake-ups."""
         return max(min(self._lags) / self._lag_bound, self.publishing / self._publishes_bound)
 
-    @property
-    def pressed(self) -> bool:
-        """Something has to wait; `check` says what."""
-        return self.pressure > CAN_WAIT
+    def refuses(self, method: str, route: str) -> bool:
+        """It has to wait."""
+        pressure = self.pressure
+        return pressure > CAN_WAIT and pressure > patience(method, route) and self._enabled()
 
     def check(self, method: str, route: str) -> None:
         """Raises `ApiError` 503 for what has to wait."""
-        if self.pressure > patience(method, route) and self._enabled():
+        if self.refuses(method, route):
             self._count(route or "unmatched")
             raise ApiError(
                 503,
