@@ -9,7 +9,6 @@ import contextvars
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 import redis.asyncio as redis
@@ -34,6 +33,9 @@ MOST_ASKED = 10_000
 MOST_UNKEPT = 4096
 GENERATION = every(PREDICTIONS)
 
+# What a kept answer says otherwise.
+FROM_NOW_ON = (b'"cached":false', b'"cached":true')
+
 _encoder = msgspec.json.Encoder(order="deterministic")
 Send = Callable[[Sequence[bytes]], Awaitable[list[Reply]]]
 
@@ -56,10 +58,20 @@ class Ahead(msgspec.Struct, frozen=True):
     reply: asyncio.Future[Reply]
 
 
+class Said(msgspec.Struct, frozen=True):
+    """Of an answer, what decides whether it is kept."""
+
+    degraded: bool
+    model_version: str | None
+
+
 class Kept(msgspec.Struct, frozen=True, array_like=True):
     word: bytes
     model_version: str
     body: bytes
+
+
+_said = msgspec.json.Decoder(Said).decode
 
 
 def question_of(candidate: Candidate) -> Question:
@@ -160,12 +172,11 @@ class Predictions:
 
     def _keep(self, question: Question, word: bytes, body: bytes) -> None:
         """What a fallback said is not kept, nor what another model than the champion said."""
-        said: dict[str, Any] = msgspec.json.decode(body)
-        version = said["model_version"]
-        if said["degraded"] or version is None or version != self.champion or len(self._unkept) == MOST_UNKEPT:
+        said = _said(body)
+        version = said.model_version
+        if said.degraded or version is None or version != self.champion or len(self._unkept) == MOST_UNKEPT:
             return
-        kept = Kept(word, version, msgspec.json.encode({**said, "cached": True}))
-        self._unkept[question.key] = msgspec.msgpack.encode(kept)
+        self._unkept[question.key] = msgspec.msgpack.encode(Kept(word, version, body.replace(*FROM_NOW_ON, 1)))
         if self._keeping is None or self._keeping.done():
             # In a context of its own: it is not part of this question's trace.
             self._keeping = asyncio.create_task(self._write(), context=contextvars.Context())
