@@ -82,11 +82,15 @@ class Pull:
             return []
 
     async def _take(self, messages: list[Msg]) -> None:
-        """In their order. Returns when there is room for as many again."""
+        """In their order, one a turn of the loop: what Postgres has answered meanwhile need not wait for all of them.
+
+        Returns when there is room for as many again.
+        """
         for message in messages:
             task = asyncio.create_task(self._settle(message))
             self._in_hand.add(task)
             task.add_done_callback(self._in_hand.discard)
+            await asyncio.sleep(0)
         while len(self._in_hand) > MOST_IN_HAND - BATCH_SIZE:
             await asyncio.wait(set(self._in_hand), return_when=asyncio.FIRST_COMPLETED)
 
