@@ -261,7 +261,7 @@ async def test_the_trace_of_each_request_reaches_the_events_of_its_own_fix(world
         trace_id = uuid4().hex
         headers = {"traceparent": f"00-{trace_id}-{uuid4().hex[:16]}-01"}
         traces[(await api.post("/v1/fixes", fix(), headers=headers)).json()["id"]] = trace_id
-    await world.start("scoring", "patterns")  # all three are fetched at once, and written as one group
+    await world.start("scoring", "patterns")  # all three are fetched at once, and two of them are written as one group
     for i in traces:
         await stored(world, UUID(i), status="scored")
         await say(world, outcome(UUID(i), "held"), headers={"traceparent": f"00-{traces[i]}-{uuid4().hex[:16]}-01"})
@@ -270,7 +270,9 @@ async def test_the_trace_of_each_request_reaches_the_events_of_its_own_fix(world
     subjects = ("fixes.submitted.v1", "fixes.scored.v1", "fixes.categorized.v1", "fixes.outcome_recorded.v1")
     for subject in subjects:
         events = await said(world, "FIXES", subject)
-        found = {e.headers["ce-subject"]: e.headers.get("traceparent", "-none").split("-")[1] for e in events}
+        # A pattern that forms later is said of those in it once more, and not for their requests.
+        first = {e.headers["ce-subject"]: e for e in reversed(events)}
+        found = {fix_id: e.headers.get("traceparent", "-none").split("-")[1] for fix_id, e in first.items()}
         assert found == traces, subject
 
 
