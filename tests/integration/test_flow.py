@@ -261,7 +261,7 @@ async def test_the_trace_of_each_request_reaches_the_events_of_its_own_fix(world
         trace_id = uuid4().hex
         headers = {"traceparent": f"00-{trace_id}-{uuid4().hex[:16]}-01"}
         traces[(await api.post("/v1/fixes", fix(), headers=headers)).json()["id"]] = trace_id
-    await world.start("scoring", "patterns")  # all three are fetched at once, and written as one group
+    await world.start("scoring", "patterns")  # all three are fetched at once, and two of them are written as one group
     for i in traces:
         await stored(world, UUID(i), status="scored")
         await say(world, outcome(UUID(i), "held"), headers={"traceparent": f"00-{traces[i]}-{uuid4().hex[:16]}-01"})
