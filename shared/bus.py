@@ -1,22 +1,23 @@
-"""The connection to NATS: one FastStream broker a process, and publishing that waits for the disk."""
+"""The connection to NATS: what a service hears, answers and says; publishing waits for the disk."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import nats
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
 from shared.batches import batches, publish_batch
 from shared.contracts.envelope import Envelope, Event, seal
+from shared.nats_client import NatsClient
 from shared.settings import Settings
 from shared.telemetry import trace_headers
 from shared.topology import MAX_PAYLOAD_BYTES, work
@@ -30,6 +31,8 @@ PING_SECONDS = 5
 BATCH_SIZE = 64
 # Short timeouts are worse than long ones: a message that meets the gap between two pulls waits. See PullSub.
 PULL_SECONDS = 5.0
+# Questions that are being answered; a gateway asks few at a time, and waits for the answers.
+MOST_ANSWERING = 1000
 
 Answer = Callable[[Msg], Awaitable[bytes]]
 Hear = Callable[[Msg], Awaitable[None]]
@@ -49,13 +52,13 @@ async def raw(message: NatsMessage) -> Msg:
 
 
 class Bus:
-    """What a service hears and says. `broker` takes the work; `nc` and `js` are valid once opened.
+    """What a service hears and says. `nc` and `js` are valid once opened.
 
-    What needs no acknowledgement comes straight from NATS's client: what the framework does around a handler takes
-    longer than most of these handlers.
+    `broker` takes the work that comes seldom, over a connection of its own: what the framework does around a handler
+    takes longer than most handlers of what comes often.
     """
 
-    nc: Client
+    nc: NatsClient
     js: JetStreamContext
 
     def __init__(self, settings: Settings, service: str) -> None:
@@ -65,15 +68,20 @@ class Bus:
         self.answers: dict[str, Answer] = {}
         self.heard_by_all: dict[str, Hear] = {}
         self._subscriptions: list[Subscription] = []
+        self._answering: set[asyncio.Task[None]] = set()
+        self._url, self._drain_seconds = settings.nats_url, settings.drain_seconds
+        self.connection: dict[str, Any] = {
+            "name": f"precedent-{service}",
+            "allow_reconnect": True,
+            # Anything else closes the client after a minute's outage, and FastStream then spins for ever.
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 1,
+            "ping_interval": PING_SECONDS,
+            "max_outstanding_pings": 2,
+        }
         self.broker = NatsBroker(
             settings.nats_url,
-            name=f"precedent-{service}",
-            # Anything else closes the client after a minute's outage, and FastStream then spins for ever.
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            ping_interval=PING_SECONDS,
-            max_outstanding_pings=2,
-            reconnected_cb=self._reconnected,
+            **self.connection,
             graceful_timeout=settings.drain_seconds,
             decoder=raw,
             apply_types=False,
@@ -93,7 +101,8 @@ class Bus:
         """Raises while NATS is away, or when it would refuse our largest message."""
         try:
             # Without a limit the client would try for ever, and nobody would hear of it.
-            self.nc = await asyncio.wait_for(self.broker.connect(), CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._connect()
         except TimeoutError:
             raise ConnectionError("no server answers") from None
         self.js = self.nc.jetstream()
@@ -101,20 +110,45 @@ class Bus:
             raise RuntimeError(f"NATS allows {self.nc.max_payload} bytes a message; set max_payload to 8MB")
         await self.js.stream_info("FIXES")
 
+    async def _connect(self) -> None:
+        if not hasattr(self, "nc"):
+            client = NatsClient()
+            await client.connect(self._url, **self.connection, reconnected_cb=self._reconnected, error_cb=told)
+            self.nc = client
+        if self.broker.subscribers:
+            await self.broker.connect()
+
     async def start(self) -> None:
         """Hears and answers from here on."""
-        await self.broker.start()
+        if self.broker.subscribers:
+            await self.broker.start()
         for subject, answer in self.answers.items():
-            self._subscriptions.append(await self.nc.subscribe(subject, queue=self.service, cb=answering(answer)))
+            take = partial(self._answer, answer)
+            self._subscriptions.append(await self.nc.hear(subject, self.service, take))
         for subject, hear in self.heard_by_all.items():
             self._subscriptions.append(await self.nc.subscribe(subject, cb=hearing(hear)))
+
+    def _answer(self, answer: Answer, message: Msg) -> None:
+        if len(self._answering) == MOST_ANSWERING:
+            log.error("%s was not answered: %d others are waiting", message.subject, MOST_ANSWERING)
+            return
+        task = asyncio.create_task(answered(answer, message))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
     async def stop(self) -> None:
         """Requests and messages in hand are finished first."""
         for subscription in self._subscriptions:
             with suppress(nats.errors.Error, OSError):
                 await subscription.drain()  # type: ignore[no-untyped-call]
+        if self._answering:
+            await asyncio.wait(set(self._answering), timeout=self._drain_seconds)
         await self.broker.stop()
+        if self.connected:
+            with suppress(nats.errors.Error, OSError):
+                await self.nc.flush()
+        if hasattr(self, "nc"):
+            await self.nc.close()
 
     @property
     def connected(self) -> bool:
@@ -182,15 +216,17 @@ class Bus:
         return take
 
 
-def answering(answer: Answer) -> Callable[[Msg], Awaitable[None]]:
-    async def answered(message: Msg) -> None:
-        try:
-            await message.respond(await answer(message))
-        except Exception:
-            # Whoever asked hears nothing, and says after its own while that nobody answers.
-            log.exception("%s was not answered", message.subject)
+async def told(error: Exception) -> None:
+    """The library's own way is a stack trace for each try to connect again."""
+    log.warning("NATS: %s", error)
 
-    return answered
+
+async def answered(answer: Answer, message: Msg) -> None:
+    try:
+        await message.respond(await answer(message))
+    except Exception:
+        # Whoever asked hears nothing, and says after its own while that nobody answers.
+        log.exception("%s was not answered", message.subject)
 
 
 def hearing(hear: Hear) -> Callable[[Msg], Awaitable[None]]:

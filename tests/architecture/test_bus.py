@@ -89,9 +89,10 @@ def test_every_command_is_answered_by_the_service_that_it_names_and_by_no_other(
 
 def test_the_connection_is_never_given_up(service: str) -> None:
     """Once the client is closed, the pull loop spins without awaiting and the whole process stands still."""
-    connection = bus_of(service).broker._connection_kwargs
-    assert connection["max_reconnect_attempts"] == -1
-    assert connection["allow_reconnect"] is True
+    bus = bus_of(service)
+    for connection in (bus.connection, bus.broker._connection_kwargs):
+        assert connection["max_reconnect_attempts"] == -1
+        assert connection["allow_reconnect"] is True
 
 
 def test_work_is_handed_over_message_by_message(service: str) -> None:
@@ -132,7 +133,8 @@ def using(names: set[str], *rooms: str) -> set[str]:
 def test_subscribers_are_made_by_the_bus_alone() -> None:
     assert using({"subscriber"}, *ROOMS) == {"shared/bus.py"}
     # A stream in its order is followed by the client's own means.
-    assert using({"subscribe"}, *ROOMS) == {"shared/bus.py", "services/gateway/follower.py"}
+    assert using({"subscribe"}, *ROOMS) == {"shared/bus.py", "shared/nats_client.py", "services/gateway/follower.py"}
+    assert using({"hear"}, *ROOMS) == {"shared/bus.py", "shared/nats_client.py"}
 
 
 def test_consumers_are_read_by_the_framework_or_by_one_loop_of_ours() -> None:

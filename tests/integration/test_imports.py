@@ -42,7 +42,7 @@ def imported(number: int, **fields: Any) -> Envelope:
 async def bus(world: World) -> Bus:
     made = Bus(world.settings("gateway_ro"), "test")
     await made.open()
-    world.stack.push_async_callback(made.broker.stop)
+    world.stack.push_async_callback(made.stop)
     return made
 
 
@@ -190,4 +190,4 @@ async def test_an_import_goes_on_after_an_outage_and_nothing_is_twice(
     assert await owner.fetchval("select count(*) from patterns.fix_patterns") == 600
     assert await owner.fetchval("select sum(changes) from scoring.repository_history") == 600
     await owner.close()
-    await bus.broker.stop()
+    await bus.stop()

@@ -1,0 +1,101 @@
+"""nats-py's client without its waiting rooms: what comes goes straight to its reader, what goes is written at once.
+
+The library hands a message to a queue and a task that empties it, and what is said to a task that writes; a request
+takes a random token, a timer and a task more. Each is a turn of the loop that somebody waits for: together almost half
+of a question's way to another process and back. Connecting, signing in, TLS, reconnecting and the protocol stay the
+library's. Nobody promised to keep what is overridden; `test_nats_client.py` notices a version that calls it no more.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+NO_RESPONDERS = "503"
+
+
+class NatsClient(Client):
+    """As nats-py's, and `hear` beside `subscribe`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # By the number of the subscription.
+        self._straight: dict[int, Callable[[Msg], None]] = {}
+        # By the number of the question.
+        self._asked: dict[str, asyncio.Future[Msg]] = {}
+        self._numbers = itertools.count()
+        self._inbox: str | None = None
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Asked for once: before Python 3.12 the question is a system call."""
+        return asyncio.get_running_loop()
+
+    async def hear(self, subject: str, queue: str, take: Callable[[Msg], None]) -> Subscription:
+        """`take` is called as soon as a message is read, and must neither wait nor raise."""
+        subscription = await self.subscribe(subject, queue=queue)
+        self._straight[subscription._id] = take
+        return subscription
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        """Raises what nats-py's own does: `TimeoutError` and `NoRespondersError` of `nats.errors`, and its others."""
+        if self._inbox is None:
+            # Before anybody else can come here: nothing of what follows waits while there is a connection.
+            self._inbox = f"{self.new_inbox()}."
+            await self.hear(f"{self._inbox}*", "", self._answered)
+        number = str(next(self._numbers))
+        answer: asyncio.Future[Msg] = self._loop.create_future()
+        self._asked[number] = answer
+        late = self._loop.call_later(timeout, _too_late, answer)
+        try:
+            await self.publish(subject, payload, self._inbox + number, headers)
+            message = await answer
+        finally:
+            late.cancel()
+            del self._asked[number]
+        if message.headers and message.headers.get("Status") == NO_RESPONDERS:
+            raise nats.errors.NoRespondersError
+        return message
+
+    def _answered(self, message: Msg) -> None:
+        answer = self._asked.get(message.subject.rpartition(".")[2])
+        if answer is not None and not answer.done():
+            answer.set_result(message)
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        take = self._straight.get(sid)
+        if take is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            read = await self._process_headers(headers) if headers else None
+            take(self._build_message(sid, subject, reply, data, read))
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        """uvloop writes at the end of the loop's turn whatever was said in it, in one call."""
+        if force_flush or not self.is_connected:
+            return await super()._flush_pending(force_flush)
+        said, self._pending, self._pending_data_size = self._pending, [], 0
+        transport = self._transport
+        if said and transport is not None:
+            transport.writelines(said)
+            # Waits only where the server takes no more.
+            await transport.drain()  # type: ignore[no-untyped-call]
+        return None
+
+
+def _too_late(answer: asyncio.Future[Msg]) -> None:
+    if not answer.done():
+        answer.set_exception(nats.errors.TimeoutError())

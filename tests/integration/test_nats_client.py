@@ -1,0 +1,123 @@
+"""The client that goes around nats-py's waiting rooms, against a real server, also where that goes away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import nats
+import pytest
+from nats.aio.msg import Msg
+
+from shared.nats_client import NatsClient
+from tests.outages import Frail
+from tests.servers import Servers
+from tests.world import eventually
+
+SUBJECT = "test.echo"
+
+
+async def connected(url: str) -> NatsClient:
+    client = NatsClient()
+    await client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    return client
+
+
+def echo(client: NatsClient) -> Callable[[Msg], None]:
+    tasks = set()
+
+    def take(message: Msg) -> None:
+        tasks.add(asyncio.create_task(message.respond(message.data)))
+
+    return take
+
+
+@pytest.fixture
+async def client(servers: Servers) -> AsyncIterator[NatsClient]:
+    made = await connected(servers.nats_url)
+    yield made
+    await made.close()
+
+
+async def test_a_question_finds_its_own_answer_among_many(client: NatsClient) -> None:
+    await client.hear(SUBJECT, "test", echo(client))
+    asked = [str(n).encode() for n in range(500)]
+    answers = await asyncio.gather(*(client.request(SUBJECT, data, timeout=5) for data in asked))
+    assert [a.data for a in answers] == asked
+
+
+async def test_headers_arrive(client: NatsClient) -> None:
+    heard: list[Msg] = []
+    await client.hear(SUBJECT, "", heard.append)
+    await client.publish(SUBJECT, b"body", headers={"traceparent": "00-1"})
+    await client.publish(SUBJECT, b"plain")
+    await eventually(lambda: asyncio.sleep(0, len(heard) == 2))
+    assert [(m.data, m.headers) for m in heard] == [(b"body", {"traceparent": "00-1"}), (b"plain", None)]
+
+
+async def test_where_nobody_answers_that_is_said_at_once(client: NatsClient) -> None:
+    with pytest.raises(nats.errors.NoRespondersError):
+        await client.request("test.nobody", b"", timeout=5)
+
+
+async def test_a_late_answer_is_nobodys(client: NatsClient) -> None:
+    heard: list[Msg] = []
+    await client.hear(SUBJECT, "test", heard.append)
+    with pytest.raises(nats.errors.TimeoutError):
+        await client.request(SUBJECT, b"first", timeout=0.1)
+    await heard[0].respond(b"late")
+    with pytest.raises(nats.errors.TimeoutError):
+        await client.request(SUBJECT, b"second", timeout=0.1)
+    assert not client._asked
+
+
+async def test_a_question_that_is_given_up_leaves_nothing(client: NatsClient) -> None:
+    await client.hear(SUBJECT, "test", lambda _: None)
+    asking = asyncio.create_task(client.request(SUBJECT, b"", timeout=5))
+    await asyncio.sleep(0.1)
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert not client._asked
+
+
+async def test_what_is_said_is_written_before_the_next_turn(client: NatsClient) -> None:
+    """The library's own client would leave it to a task; this one is asked, and has nothing left."""
+    await client.publish(SUBJECT, b"1")
+    assert client._pending == []
+    assert client.pending_data_size == 0
+
+
+async def test_other_subscriptions_are_as_the_library_has_them(client: NatsClient) -> None:
+    subscription = await client.subscribe(SUBJECT)
+    await client.publish(SUBJECT, b"1")
+    assert (await subscription.next_msg(timeout=5)).data == b"1"
+
+
+async def test_jetstream_acknowledges_and_is_read(client: NatsClient) -> None:
+    js = client.jetstream()
+    await js.add_stream(name="CLIENT", subjects=["client.test"])
+    try:
+        acknowledged = await asyncio.gather(*(js.publish("client.test", b"%d" % n) for n in range(20)))
+        assert sorted(a.seq for a in acknowledged) == [*range(1, 21)]
+        reader = await js.pull_subscribe("client.test", "reader")
+        assert [m.data for m in await reader.fetch(20, 5)] == [b"%d" % n for n in range(20)]
+    finally:
+        await js.delete_stream("CLIENT")
+
+
+async def test_after_an_outage_it_asks_and_hears_again(outages: Frail) -> None:
+    asks, answers = await connected(outages.nats_url), await connected(outages.nats_url)
+    await answers.hear(SUBJECT, "test", echo(answers))
+    await answers.flush()
+    assert (await asks.request(SUBJECT, b"before", timeout=5)).data == b"before"
+    await outages.stop("nats")
+    await eventually(lambda: asyncio.sleep(0, not (asks.is_connected or answers.is_connected)))
+    await outages.start("nats")
+
+    async def again() -> bool:
+        try:
+            return (await asks.request(SUBJECT, b"after", timeout=1)).data == b"after"
+        except nats.errors.Error:
+            return False
+
+    await eventually(again, 20)
+    await asks.close()
+    await answers.close()
