@@ -7,17 +7,18 @@ import msgspec
 
 from services.gateway.bodies import ConfidenceBody
 from services.gateway.exchange import Exchange
-from services.gateway.finishing import finished
+from services.gateway.finishing import coded
 from services.gateway.keys import Principal
 from services.gateway.predictions import Ahead, Predictions, Question, question_of
 from services.gateway.problems import ApiError
-from services.gateway.representation import Answer
+from services.gateway.representation import COMMON, Answer
 from services.gateway.submission import candidate, check_change
 from shared.flags import Flags
 
 PATH = "/v1/confidence"
 MAX_BYTES = 64 << 10
 JSON = b"application/json"
+HEADERS = [(b"content-type", JSON), *COMMON]
 EXPLAIN = {b"": False, b"explain=false": False, b"explain=true": True}
 
 _decoder = msgspec.json.Decoder(ConfidenceBody)
@@ -63,7 +64,7 @@ class Scores:
             if ahead is None and not _right(body):
                 return None
             said = await self._predictions.ask(question, exchange.found, ahead)
-        return finished(Answer(200, [(b"content-type", JSON)], said), "POST", exchange.asked)
+        return coded(200, HEADERS, said, exchange.asked.accept)
 
 
 def _right(body: ConfidenceBody) -> bool:

@@ -58,6 +58,8 @@ class Coalescer:
                 continue
             if isinstance(reply, Exception):
                 answer.set_exception(reply)
+                # Whoever still waits hears of it; perhaps nobody does.
+                answer.exception()
             else:
                 answer.set_result(reply)
 

@@ -47,10 +47,13 @@ class Edge:
         exchange.route = self._names.of(exchange.method, exchange.path)
         exchange.asked.compression = self._flags.on("compression")
         try:
-            with traced(exchange) if self._traced else nullcontext():
-                if not await self._at_once(exchange):
-                    with nullcontext() if self._traced else traced(exchange):
+            if self._traced:
+                with traced(exchange):
+                    if not await self._at_once(exchange):
                         await self._serve(exchange)
+            elif not await self._at_once(exchange):
+                with traced(exchange):
+                    await self._serve(exchange)
         finally:
             self._metrics.answered(exchange.route, exchange.method, exchange.status, exchange.seconds)
 

@@ -15,13 +15,14 @@ class Exchange:
     """`found` is what the limiter's trip has read along; `looked` says that the cache has seen it."""
 
     __slots__ = (
-        "_send", "asked", "found", "looked", "path", "query", "receive", "resource", "route", "scope", "started",
-        "status", "verdict",
+        "_send", "asked", "found", "looked", "method", "path", "query", "receive", "resource", "route", "scope",
+        "started", "status", "verdict",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self.receive, self._send = scope, receive, send
         self.started = time.perf_counter()
+        self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.asked = Asked(scope["headers"])
@@ -32,11 +33,6 @@ class Exchange:
         self.resource: Resource | None = None
         self.found: Sequence[bytes | None] = ()
         self.looked = False
-
-    @property
-    def method(self) -> str:
-        method: str = self.scope["method"]
-        return method
 
     @property
     def seconds(self) -> float:

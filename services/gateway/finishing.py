@@ -32,9 +32,14 @@ def finished(answer: Answer, method: str, asked: Asked) -> Answer:
         return represented(answer).variant(asked.accept).answer(condition)
     headers = [h for h in answer.headers if h[0] != b"content-length"]
     headers += [h for h in COMMON if h[0] not in present]
-    coding = choose(asked.accept if compressible(headers) else None, len(answer.body))
-    body = encode(answer.body, coding)
-    return Answer(answer.status, headers + length_and_coding(body, coding), body)
+    return coded(answer.status, headers, answer.body, asked.accept if compressible(headers) else None)
+
+
+def coded(status: int, headers: Headers, body: bytes, accept: bytes | None) -> Answer:
+    """In the coding that is preferred there, with the headers that tell of it."""
+    coding = choose(accept, len(body))
+    body = encode(body, coding)
+    return Answer(status, headers + length_and_coding(body, coding), body)
 
 
 def represented(answer: Answer) -> Representation:

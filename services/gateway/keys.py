@@ -32,7 +32,7 @@ class Principal(msgspec.Struct, frozen=True):
     prefix: str = ""
 
     def may_act_for(self, agent_id: str) -> bool:
-        return any(fnmatchcase(agent_id, pattern) for pattern in self.agents)
+        return "*" in self.agents or any(fnmatchcase(agent_id, pattern) for pattern in self.agents)
 
 
 Lookup = Callable[[bytes], Awaitable[Principal | None]]

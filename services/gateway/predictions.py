@@ -143,9 +143,7 @@ class Predictions:
         """Asks scoring at once; None where the answer could not be kept, as no generation is known."""
         if self._word is None:
             return None
-        reply = self._coalescer.ask(question.encoded)
-        reply.add_done_callback(_heard)
-        return Ahead(self._word, reply)
+        return Ahead(self._word, self._coalescer.ask(question.encoded))
 
     async def ask(self, question: Question, found: Sequence[bytes | None], ahead: Ahead | None = None) -> bytes:
         """Asks scoring, or waits for what was asked `ahead`. Raises `ApiError`."""
@@ -193,9 +191,3 @@ class Predictions:
         if self._keeping is not None:
             await end([self._keeping])
         await self._redis.aclose()
-
-
-def _heard(reply: asyncio.Future[Reply]) -> None:
-    """Whoever still waits hears of a failure; perhaps nobody does."""
-    if not reply.cancelled():
-        reply.exception()

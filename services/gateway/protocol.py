@@ -109,13 +109,11 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         if cycle.response_started or cycle.disconnected or self.flow.write_paused:
             return False
-        parts = [STATUS_LINE[status]]
-        for name, value in (*cycle.default_headers, *headers):
-            parts += (name, b": ", value, b"\r\n")
-        parts += (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", body)
+        lines = b"\r\n".join(map(b": ".join, (*cycle.default_headers, *headers)))
+        end = b"\r\n\r\n" if cycle.keep_alive else b"\r\nconnection: close\r\n\r\n"
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        self.transport.write(b"".join(parts))
+        self.transport.write(b"".join((STATUS_LINE[status], lines, end, body)))
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()

@@ -1,6 +1,7 @@
 """From a caller's body to the event on the bus: the checks, and the id that makes a repeat the same fix."""
 
 from datetime import UTC, datetime
+from operator import attrgetter
 from uuid import UUID
 
 from services.gateway.bodies import BulkLine, ConfidenceBody, FixBody, OutcomeBody
@@ -13,10 +14,12 @@ from shared.features.vector import check_claimed
 from shared.ids import derived_id, fix_id, new_id
 
 MAX_KEY_LENGTH = 255
-SCORED = frozenset(ConfidenceBody.__struct_fields__) & frozenset(Candidate.__struct_fields__)
+SCORED = tuple({*ConfidenceBody.__struct_fields__} & {*Candidate.__struct_fields__})
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 # A diff of 1 MiB in JSON, with room for escapes; bulk bodies are streamed and limited by line.
 MAX_BODY_BYTES = 4 << 20
+
+_scored = attrgetter(*SCORED)
 
 
 def check_agent(principal: Principal, agent_id: str) -> None:
@@ -30,7 +33,7 @@ def check_agent(principal: Principal, agent_id: str) -> None:
 def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Candidate:
     """Raises `ApiError` for an agent that the key may not act for. `check_change` is apart: it is dear."""
     check_agent(principal, body.agent_id)
-    return Candidate(**{name: getattr(body, name) for name in SCORED}, explain=explain)
+    return Candidate(**dict(zip(SCORED, _scored(body), strict=True)), explain=explain)
 
 
 def check_change(body: FixBody | ConfidenceBody) -> None:
