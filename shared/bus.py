@@ -113,7 +113,14 @@ class Bus:
     async def _connect(self) -> None:
         if not hasattr(self, "nc"):
             client = NatsClient()
-            await client.connect(self._url, **self.connection, reconnected_cb=self._reconnected, error_cb=told)
+            # All subjects are ours, or a server's.
+            await client.connect(
+                self._url,
+                **self.connection,
+                skip_subject_validation=True,
+                reconnected_cb=self._reconnected,
+                error_cb=told,
+            )
             self.nc = client
         if self.broker.subscribers:
             await self.broker.connect()
