@@ -124,24 +124,32 @@ join vectors b on b.n = abs(hashtext('fix: ' || p.text)) % 1000
 order by i
 """
 LEARNINGS = """
+with made as (
+  select i, pg_temp.id('learning', i) as id, 'agent-' || pg_temp.skewed(i, 40, 50) as agent_id, p.text as title,
+    concat_ws(' ', q.text, r.text, s.text, t.text, q.text, s.text) as body,
+    case when pg_temp.u(i, 41) < 0.05 then '{}' when pg_temp.u(i, 41) < 0.6 then array[pg_temp.domain(i, 42, $1)]
+      else array[pg_temp.domain(i, 42, $1), pg_temp.domain(i, 43, $1)] end as agent_domains,
+    case when pg_temp.u(i, 48) < 0.95 then 'active' when pg_temp.u(i, 48) < 0.98 then 'superseded' else 'held' end
+      as status,
+    l2_normalize(a.v + b.half) as embedding, pg_temp.skewed(i, 49, 40) - 1 as uses
+  from generate_series($2::bigint + 1, least($3, $1::bigint)) i
+  join phrases p on p.n = pg_temp.phrase(i, 50) join phrases q on q.n = pg_temp.phrase(i, 51)
+  join phrases r on r.n = pg_temp.phrase(i, 52) join phrases s on s.n = pg_temp.phrase(i, 53)
+  join phrases t on t.n = pg_temp.phrase(i, 54)
+  join vectors a on a.n = i / 1000 % 1000 join vectors b on b.n = i % 1000
+  order by i
+), changed as (
+  insert into patterns.learning_versions (learning_id, version, title, body, agent_domains, status, held_reasons,
+    replaced_by)
+  select id, 1, title, body, agent_domains, status, '{}', 'seed' from made where i % 5 = 1
+)
 insert into patterns.agent_learnings (id, principal, agent_id, title, body, agent_domains, category, pattern_id, uses,
   successes, status, embedding, created_at, updated_at)
-select pg_temp.id('learning', i), 'seed', 'agent-' || pg_temp.skewed(i, 40, 50), p.text,
-  concat_ws(' ', q.text, r.text, s.text, t.text, q.text, s.text),
-  case when pg_temp.u(i, 41) < 0.05 then '{}' when pg_temp.u(i, 41) < 0.6 then array[pg_temp.domain(i, 42, $1)]
-    else array[pg_temp.domain(i, 42, $1), pg_temp.domain(i, 43, $1)] end,
+select id, 'seed', agent_id, title, body, agent_domains,
   (array['bug-fix', 'performance', 'security', 'refactor', null])[1 + floor(5 * pg_temp.u(i, 44))],
   case when pg_temp.u(i, 45) < 0.5 then pg_temp.id('pattern', pg_temp.skewed(i, 46, ($1::bigint / 20)::integer)) end,
-  g.uses, floor(g.uses * (0.5 + pg_temp.u(i, 47) / 2)),
-  case when pg_temp.u(i, 48) < 0.95 then 'active' when pg_temp.u(i, 48) < 0.98 then 'superseded' else 'held' end,
-  l2_normalize(a.v + b.half), pg_temp.at(i, $1), pg_temp.at(i, $1)
-from generate_series($2::bigint + 1, least($3, $1::bigint)) i
-cross join lateral (select pg_temp.skewed(i, 49, 40) - 1 as uses) g
-join phrases p on p.n = pg_temp.phrase(i, 50) join phrases q on q.n = pg_temp.phrase(i, 51)
-join phrases r on r.n = pg_temp.phrase(i, 52) join phrases s on s.n = pg_temp.phrase(i, 53)
-join phrases t on t.n = pg_temp.phrase(i, 54)
-join vectors a on a.n = i / 1000 % 1000 join vectors b on b.n = i % 1000
-order by i
+  uses, floor(uses * (0.5 + pg_temp.u(i, 47) / 2)), status, embedding, pg_temp.at(i, $1), pg_temp.at(i, $1)
+from made
 """
 USES = """
 insert into patterns.learning_uses (learning_id, fix_id, succeeded, revision)
@@ -212,12 +220,6 @@ WHOLE = {
     ),
     "history of repositories": HISTORY.format(table="repository", key="", value="", groups="1, 2"),
 }  # fmt: skip
-VERSIONS = """
-insert into patterns.learning_versions (learning_id, version, title, body, agent_domains, status, held_reasons,
-  replaced_by)
-select l.id, 1, l.title, l.body, l.agent_domains, l.status, '{}', 'seed'
-from generate_series(1, $1::bigint, 5) i join patterns.agent_learnings l on l.id = pg_temp.id('learning', i)
-"""
 RANGE = 50_000
 
 SESSION = """
@@ -251,7 +253,6 @@ async def fill(url: str, rows: int) -> None:
             raise SystemExit("there are fixes already: seed an empty deployment")
         async with put_aside(url, owner):
             await together(url, load(rows), TOOLS)
-            await together(url, [("versions", VERSIONS, (rows,))], TOOLS)
         await together(url, [(f"statistics of {table}", f"vacuum (analyze) {table}", ()) for table in LOADED])
         await owner.execute("select scoring.refresh_agent_stats(), patterns.refresh_collaboration_stats()")
         await owner.execute("checkpoint")
