@@ -3,8 +3,8 @@
 `python -m benchmarks.seed_large` fills the database of PRECEDENT_DATABASE_URL (its owner's), or that of the platform in
 PRECEDENT_HOME, which has to be empty. Every value follows from its row's number, so each run makes the same rows. What
 matters to an index is uneven, as it is in life: domains, agents, repositories and words from one in ten rows to one in
-ten thousand, some only long ago; learnings of one half day are about one thing; the newest month is unsettled; changes
-and titles are of ordinary length.
+ten thousand, some only long ago; learnings of one half day are about one thing; the newest month is unsettled. The text
+of a change is there for the newest three months: what is older has been let go, see `docs/retention.md`.
 
 Every core has a session, and what comes next is taken by whichever is free: first the rows, which triggers see as they
 see any other, then the indexes and keys that the catalog told of before they were dropped.
@@ -79,7 +79,8 @@ select pg_temp.id('fix', i), 'seed', 'agent-' || pg_temp.skewed(i, 10, 50),
   'fix: ' || p.text, 'fix',
   case when pg_temp.u(i, 13) < 0.2 then '{}' when pg_temp.u(i, 13) < 0.7 then array[pg_temp.domain(i, 14, $1)]
     else array[pg_temp.domain(i, 14, $1), pg_temp.domain(i, 15, $1)] end,
-  pg_temp.u(i, 16) < 0.7, pg_temp.at(i, $1), q.text || repeat('+ a line of a change, as long as they are ' || i, 15),
+  pg_temp.u(i, 16) < 0.7, pg_temp.at(i, $1),
+  case when i > $1 * 0.88 then q.text || repeat('+ a line of a change, as long as they are ' || i, 15) end,
   case when i > $1 * 0.96 then 'scored' when pg_temp.u(i, 17) < 0.8 then 'succeeded' when pg_temp.u(i, 17) < 0.92
     then 'failed' when pg_temp.u(i, 17) < 0.999 then 'scored' else 'rejected' end,
   pg_temp.at(i, $1) + interval '1 second', 0.5 + pg_temp.u(i, 18) / 2, 'model', 'confidence-0', 20, false, 'review',
