@@ -6,6 +6,7 @@ acknowledged, and what it does around a handler takes a tenth of a fix's process
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -15,21 +16,36 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from shared.bus import BATCH_SIZE, PULL_SECONDS, Bus
-from shared.topology import work
+from shared.topology import Work, work
 
 # As many as are written at once, and as many that wait for their turn.
 MOST_IN_HAND = 256
 AGAIN_SECONDS = 0.5
 STOP_SECONDS = 0.2
+# Longer than another service takes for a group: it does get on, if slowly.
+LOOK_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
-class Pull:
-    """`handle` ends with nothing, or with one of FastStream's two verdicts, as `Delivery.of` makes it."""
+async def at_once() -> None:
+    pass
 
-    def __init__(self, bus: Bus, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> None:
-        self._bus, self._subject, self._handle = bus, subject, handle
+
+class Pull:
+    """`handle` ends with nothing, or with one of FastStream's two verdicts, as `Delivery.of` makes it.
+
+    `turn` is awaited before each fetch.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        subject: str,
+        handle: Callable[[Msg], Awaitable[None]],
+        turn: Callable[[], Awaitable[None]] = at_once,
+    ) -> None:
+        self._bus, self._subject, self._handle, self._turn = bus, subject, handle, turn
         self._in_hand: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[None] | None = None
         self._stopping = self._draining = False
@@ -67,6 +83,7 @@ class Pull:
         subscription = await self._bus.js.pull_subscribe_bind(item.durable, item.stream)
         try:
             while not self._stopping:
+                await self._turn()
                 await self._take(await self._fetched(subscription))
         finally:
             with suppress(nats.errors.Error, OSError):
@@ -119,3 +136,26 @@ class Pull:
             await message.term()
         else:
             await message.ack()
+
+
+class After:
+    """The turn of whoever lets another service do its work first, where both share the processor.
+
+    Nobody starves: it ends after `most_seconds`, and at once when the other has nothing to do or does not get on.
+    """
+
+    def __init__(self, bus: Bus, first: Work, most_seconds: float) -> None:
+        self._bus, self._first, self._most_seconds = bus, first, most_seconds
+
+    async def __call__(self) -> None:
+        until, before = time.monotonic() + self._most_seconds, None
+        while time.monotonic() < until:
+            try:
+                info = await self._bus.js.consumer_info(self._first.stream, self._first.durable)
+            except (nats.errors.Error, OSError):
+                return
+            done = info.ack_floor and info.ack_floor.consumer_seq
+            if not (info.num_pending or info.num_ack_pending) or done == before:
+                return
+            before = done
+            await asyncio.sleep(LOOK_SECONDS)

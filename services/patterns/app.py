@@ -16,16 +16,19 @@ from services.patterns.vectors import speak_vectors
 from shared.artefacts import fetch_as
 from shared.bus import Bus
 from shared.categories.artefact import decode, shipped
+from shared.contracts.fixes import FixImported
 from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.generations import COLLABORATIONS, Generations, every
 from shared.outbox import Outbox
+from shared.pull import After
 from shared.refreshing import Refreshed
 from shared.repeat import repeat
 from shared.retention import ROUND_SECONDS, Retention
 from shared.slot import Slot
 from shared.telemetry import BusMetrics, new_registry
+from shared.topology import work
 from shared.worker import Worker
 
 SERVICE = "patterns"
@@ -49,7 +52,8 @@ def create_app(settings: PatternsSettings) -> Worker:
     handlers = Handlers(store, slot, learnings, collaborations, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery)
-    fixes = handlers.fixes(delivery)
+    scored = After(bus, work("scoring", FixImported.SUBJECT), settings.imports_wait_seconds)
+    fixes = handlers.fixes(delivery, scored)
 
     async def serve_champion() -> None:
         """The present state: a promotion may have been announced while this replica was not listening."""

@@ -102,10 +102,13 @@ class Handlers:
         for subject, cls, handle in self._commands():
             bus.answer(subject)(answering(cls, handle))
 
-    def fixes(self, delivery: Delivery) -> list[Pull]:
-        """Live ones and imports: while a group asks Postgres for its neighbours the next ones are examined."""
-        heard: tuple[type[FixSubmitted], ...] = (FixSubmitted, FixImported)
-        return [Pull(self.bus, cls.SUBJECT, delivery.of(cls, self.submitted, self.given_up)) for cls in heard]
+    def fixes(self, delivery: Delivery, after: Callable[[], Awaitable[None]]) -> list[Pull]:
+        """Live ones, and imports, which come `after` others.
+
+        While a group asks Postgres for its neighbours the next ones are examined.
+        """
+        live, imported = [delivery.of(cls, self.submitted, self.given_up) for cls in (FixSubmitted, FixImported)]
+        return [Pull(self.bus, FixSubmitted.SUBJECT, live), Pull(self.bus, FixImported.SUBJECT, imported, after)]
 
     def _commands(self) -> Sequence[tuple[str, type[Any], Callable[[Any], Awaitable[Any]]]]:
         """Every request that is answered: its subject, what comes in, and who carries it out."""

@@ -1,5 +1,6 @@
 """What is known of a change's author, agent, files and repository, and how a group adds to it. Pure."""
 
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 
@@ -21,35 +22,46 @@ class Event(msgspec.Struct, frozen=True):
     expected: float = 0.0
 
 
-def later(past: Past, events: Iterable[Event], as_of: datetime) -> Past:
-    """`past` and the earlier changes of the same group, in time order; none after `as_of`."""
-    for event in events:
-        if event.as_of <= as_of:
-            past = _and_then(past, event, as_of)
-    return past
+class Seen:
+    """What the group has of one key so far, in time order."""
+
+    def __init__(self) -> None:
+        self._changed_at: list[datetime] = []
+        self._expected = [0.0]  # of as many of them, together
+        self._fixed_at: list[datetime] = []
+        self._failed_at: list[datetime] = []
+
+    def add(self, event: Event) -> None:
+        self._changed_at.append(event.as_of)
+        self._expected.append(self._expected[-1] + event.expected)
+        if event.mends:
+            self._fixed_at.append(event.as_of)
+        if event.failed_at is not None:
+            insort(self._failed_at, event.failed_at)
+
+    def after(self, past: Past, as_of: datetime) -> Past:
+        """`past` and this, none of which is later than `as_of`; failures count from when they were seen."""
+        changed, fixed, failed = self._changed_at, self._fixed_at, self._failed_at
+        recent = as_of - RECENT
+        old, failures = bisect_right(changed, recent), bisect_right(failed, as_of)
+        return Past(
+            changes=past.changes + len(changed),
+            changes_90d=past.changes_90d + len(changed) - old,
+            last_at=latest(past.last_at, changed[-1]),
+            first_at=past.first_at or datetime.combine(changed[0].date(), time(), changed[0].tzinfo),
+            failures=past.failures + failures,
+            failures_90d=past.failures_90d + failures - bisect_right(failed, recent, hi=failures),
+            last_failure_at=latest(past.last_failure_at, failed[failures - 1]) if failures else past.last_failure_at,
+            fixes=past.fixes + len(fixed),
+            fixes_90d=past.fixes_90d + len(fixed) - bisect_right(fixed, recent),
+            last_fix_at=fixed[-1] if fixed else past.last_fix_at,
+            expected=past.expected + self._expected[-1],
+            expected_90d=past.expected_90d + self._expected[-1] - self._expected[old],
+        )
 
 
-def _and_then(past: Past, event: Event, as_of: datetime) -> Past:
-    """All of a group is of the last 90 days, or of an import, which is in time order."""
-    at, failed_at = event.as_of, event.failed_at
-    failed = failed_at is not None and failed_at <= as_of
-    recent = at > as_of - RECENT
-    return Past(
-        changes=past.changes + 1,
-        changes_90d=past.changes_90d + recent,
-        last_at=at if past.last_at is None else max(past.last_at, at),
-        first_at=past.first_at or datetime.combine(at.date(), time(), at.tzinfo),
-        failures=past.failures + failed,
-        failures_90d=past.failures_90d + (failed and failed_at is not None and failed_at > as_of - RECENT),
-        last_failure_at=max(past.last_failure_at or failed_at, failed_at)
-        if failed and failed_at
-        else past.last_failure_at,
-        fixes=past.fixes + event.mends,
-        fixes_90d=past.fixes_90d + (event.mends and recent),
-        last_fix_at=at if event.mends else past.last_fix_at,
-        expected=past.expected + event.expected,
-        expected_90d=past.expected_90d + event.expected * recent,
-    )
+def latest(one: datetime | None, other: datetime) -> datetime:
+    return other if one is None else max(one, other)
 
 
 def histories(changes: Sequence[Event], stored: Sequence[Mapping[Key, Past]]) -> list[History]:
@@ -57,13 +69,15 @@ def histories(changes: Sequence[Event], stored: Sequence[Mapping[Key, Past]]) ->
 
     `changes` must be in the order of `as_of`; `stored[i]` is the past of `changes[i]`'s keys.
     """
-    seen: dict[Key, list[Event]] = {}
+    seen: dict[Key, Seen] = {}
     known = []
     for change, past in zip(changes, stored, strict=True):
-        pasts = {key: later(past.get(key, Past()), seen.get(key, ()), change.as_of) for key in change.keys}
+        pasts = {key: past.get(key) or Past() for key in change.keys}
+        for key in pasts.keys() & seen.keys():
+            pasts[key] = seen[key].after(pasts[key], change.as_of)
         known.append(history_of(change.keys, pasts))
         for key in change.keys:
-            seen.setdefault(key, []).append(change)
+            seen.setdefault(key, Seen()).add(change)
     return known
 
 

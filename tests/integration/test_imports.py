@@ -191,3 +191,12 @@ async def test_an_import_goes_on_after_an_outage_and_nothing_is_twice(
     assert await owner.fetchval("select sum(changes) from scoring.repository_history") == 600
     await owner.close()
     await bus.stop()
+
+
+async def test_whoever_has_its_turn_keeps_no_snapshot_so_that_what_is_deleted_can_go(world: World) -> None:
+    held = """
+    select bool_and(backend_xmin is null) from pg_stat_activity join pg_locks using (pid)
+    where datname = current_database() and locktype = 'advisory' and state = 'idle in transaction'
+    """
+    async with world.worker("scoring"):
+        await eventually(lambda: world.owner.fetchval(held))

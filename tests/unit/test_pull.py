@@ -1,13 +1,23 @@
-"""What a worker has read is handled, however it is stopped, and nobody waits until all of it is begun."""
+"""What a worker has read is handled, however it is stopped, and nobody waits until all of it is begun.
+
+Whoever works after another waits for it, but not for ever.
+"""
 
 import asyncio
 import time
+from collections.abc import Iterator
+from itertools import count, repeat
 from types import SimpleNamespace
 from typing import Any
 
+import nats
+import pytest
+
+from shared import pull as module
 from shared.bus import BATCH_SIZE
-from shared.contracts.fixes import FixSubmitted
-from shared.pull import STOP_SECONDS, Pull
+from shared.contracts.fixes import FixImported, FixSubmitted
+from shared.pull import STOP_SECONDS, After, Pull
+from shared.topology import work
 
 
 class Consumer:
@@ -68,3 +78,54 @@ async def test_whoever_waits_for_something_else_waits_for_one_message_and_not_fo
     await pull.drain()
     running.cancel()
     await asyncio.wait({running})
+
+
+def after(waiting: Iterator[int], done: Iterator[int], most_seconds: float) -> tuple[After, list[str]]:
+    """Of another that has so many `waiting` and as much `done` each time it is asked; who was asked about."""
+    asked = []
+
+    async def consumer_info(_: str, durable: str) -> Any:
+        asked.append(durable)
+        floor = SimpleNamespace(consumer_seq=next(done))
+        return SimpleNamespace(num_pending=next(waiting), num_ack_pending=0, ack_floor=floor)
+
+    bus: Any = SimpleNamespace(js=SimpleNamespace(consumer_info=consumer_info))
+    return After(bus, work("scoring", FixImported.SUBJECT), most_seconds), asked
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_another_s_work_is_waited_for_until_it_is_done() -> None:
+    turn, asked = after(iter([300, 200, 0]), count(), 60)
+    await turn()
+    assert len(asked) == 3
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_another_that_does_not_get_on_is_not_waited_for() -> None:
+    turn, asked = after(repeat(300), repeat(7), 60)
+    await turn()
+    assert len(asked) == 2
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_another_that_never_ends_is_waited_for_so_long_and_no_longer() -> None:
+    turn, asked = after(repeat(300), count(), 0.1)
+    await asyncio.wait_for(turn(), 2)
+    assert len(asked) > 2
+
+
+async def test_nobody_waits_where_none_is_to_be_waited_for_or_nats_is_away() -> None:
+    turn, asked = after(repeat(300), count(), 0)
+    await turn()
+    assert asked == []
+
+    async def away(*_: str) -> None:
+        raise nats.errors.TimeoutError
+
+    bus: Any = SimpleNamespace(js=SimpleNamespace(consumer_info=away))
+    await After(bus, work("scoring", FixImported.SUBJECT), 60)()
