@@ -103,7 +103,7 @@ class _Walk(msgspec.Struct, frozen=True):
         )
 
     def ends(self, shape: Floats, features: Ints, values: Floats) -> Ints:
-        """The leaf of each tree. Most words are not there: of the nodes that ask for words only the others are asked."""
+        """The leaf of each tree. Most words are not there: of nodes that ask for words few have to be asked."""
         onward = self.resting.copy()
         ask = int(self.begins.take(len(shape), mode="clip"))
         low = shape.take(self.feature[:ask]) <= self.threshold[:ask]
