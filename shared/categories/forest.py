@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
-Ints = NDArray[np.signedinteger]
+Ints = NDArray[np.integer]
 
 
 class Forest(msgspec.Struct, frozen=True, dict=True):
@@ -86,7 +86,8 @@ class _Walk(msgspec.Struct, frozen=True):
     def of(cls, forest: Forest) -> "_Walk":
         leaf = forest.left == np.arange(len(forest.left))
         order = np.lexsort((forest.feature, leaf))
-        place = np.empty(len(order), np.int32)
+        # As narrow as it goes: the walk is to stay within the cache nearest to the processor.
+        place = np.empty(len(order), np.min_scalar_type(len(order)))
         place[order] = np.arange(len(order))
         left, right, roots = place[forest.left[order]], place[forest.right[order]], place[forest.roots]
         feature, threshold = forest.feature[order].astype(np.intp), forest.threshold[order]
