@@ -67,12 +67,12 @@ def _overlap(words: Words) -> dict[str, float]:
 def _all_hits(words: Words) -> dict[str, float]:
     """Most words stand in no field: those that stand in any are picked out once."""
     sides = {
-        side: (counts, ANY_FIELD.intersection(counts), sum(counts.values()))
+        side: (counts, counts.keys() & ANY_FIELD, sum(counts.values()))
         for side, counts in (("gained", words.gained), ("lost", words.lost))
     }
     found: dict[str, float] = {}
     for name, field in LEXICON.items():
-        found[f"paths_{name}"] = float(len(field.intersection(words.paths)))
+        found[f"paths_{name}"] = float(len(field & words.paths.keys()))
         for side, (counts, telling, total) in sides.items():
             hits = [counts[word] for word in telling & field]
             found[f"{side}_{name}_hits"] = sum(hits)
