@@ -30,7 +30,7 @@ class Forest(msgspec.Struct, frozen=True, dict=True):
 
     def scores(self, shape: Floats, crcs: NDArray[np.unsignedinteger], weights: Floats) -> Floats:
         """(4,) log-probabilities but for a constant. `shape` (names,), `crcs` and `weights` (words of the change,)."""
-        places = np.searchsorted(self.columns, crcs)
+        places = self.columns.searchsorted(crcs)
         known = self.columns.take(places, mode="clip") == crcs
         leaves = self._walk.ends(shape, places[known] + len(shape), weights[known])
         # One after the other, as they were always added: the last digits depend on it.
@@ -111,8 +111,8 @@ class _Walk(msgspec.Struct, frozen=True):
         onward[:ask] = np.where(low, self.left[:ask], self.right[:ask])
         begins = self.begins.take(features, mode="clip")
         counts = self.begins.take(features + 1, mode="clip") - begins
-        nodes = np.arange(counts.sum()) + np.repeat(begins + counts - counts.cumsum(), counts)
-        low = np.repeat(values, counts) <= self.threshold.take(nodes)
+        nodes = np.arange(counts.sum()) + (begins + counts - counts.cumsum()).repeat(counts)
+        low = values.repeat(counts) <= self.threshold.take(nodes)
         onward[nodes] = np.where(low, self.left.take(nodes), self.right.take(nodes))
         at = self.roots
         for _ in range(self.depth):

@@ -113,7 +113,7 @@ def values_of(diff: Diff, words: Words) -> Floats:
 def _logistic(edges: Floats, table: Table, values: Floats, said: Spoken) -> Floats:
     buckets, weights = hashed(said)
     scores = table.bias + weights @ table.words.take(buckets, axis=0)
-    return np.asarray(scores + table.bins[np.arange(len(edges)), binned(edges, values)].sum(axis=0))
+    return np.asarray(scores + np.add.reduce(table.bins[np.arange(len(edges)), binned(edges, values)]))
 
 
 def decide(probabilities: Floats, table: Table, *, committed: bool = True) -> Categorization:
@@ -126,7 +126,7 @@ def decide(probabilities: Floats, table: Table, *, committed: bool = True) -> Ca
     certain = committed and probabilities[best] >= table.floors[best]
     rank = float(np.searchsorted(table.security, log_odds(probabilities[SECURITY]))) / len(table.security)
     return Categorization(
-        probabilities={name: float(p) for name, p in zip(CATEGORIES, probabilities, strict=True)},
+        probabilities=dict(zip(CATEGORIES, probabilities.tolist(), strict=True)),
         category=CATEGORIES[best] if certain else "uncertain",
         category_confidence=float(probabilities[best]),
         security_rank=rank,
@@ -154,7 +154,7 @@ def hashed(said: Spoken) -> tuple[NDArray[np.intp], Floats]:
     parts = [said.weights[place] for place in said.places.values()]
     lengths = np.sqrt(np.array([part @ part for part in parts]))
     scales = np.array([CHANNELS[channel] for channel in said.places], np.float32) / np.where(lengths, lengths, 1)
-    return (said.crcs % BUCKETS).astype(np.intp), said.weights * np.repeat(scales, [len(part) for part in parts])
+    return (said.crcs % BUCKETS).astype(np.intp), said.weights * scales.repeat([len(part) for part in parts])
 
 
 def channels(words: Words) -> dict[str, Mapping[str, int]]:
@@ -172,12 +172,12 @@ def channels(words: Words) -> dict[str, Mapping[str, int]]:
 
 def binned(edges: Floats, values: Floats) -> NDArray[np.intp]:
     """(shape names,): for each value the number of its edges at or below it."""
-    return np.asarray((edges <= values[:, None]).sum(axis=1), np.intp)
+    return np.asarray(np.add.reduce(edges <= values[:, None], axis=1, dtype=np.intp))
 
 
 def log_softmax(scores: Floats) -> Floats:
-    low = scores - scores.max()
-    return np.asarray(low - np.log(np.exp(low).sum()))
+    low = scores - np.maximum.reduce(scores)
+    return np.asarray(low - np.log(np.add.reduce(np.exp(low))))
 
 
 def log_odds(probability: float) -> float:
