@@ -72,9 +72,8 @@ def _plain(lines: list[str], header: int, old: int, new: int, added: list[str], 
 def _one_sided(lines: list[str], sign: str) -> list[str] | None:
     """The lines without their sign, or None unless each has it: a whole file that came or went, read at once."""
     text = "\n".join(lines)
-    if not text.startswith(sign) or text.count(f"\n{sign}") != len(lines) - 1:
-        return None
-    return text[1:].replace(f"\n{sign}", "\n").split("\n")
+    bare = text[1:].split(f"\n{sign}")
+    return bare if text.startswith(sign) and len(bare) == len(lines) else None
 
 
 def _combined(lines: list[str], header: int, olds: list[int], new: int, added: list[str], deleted: list[str]) -> int:

@@ -81,15 +81,18 @@ _KIND_NAMES: dict[Kind, str] = {
 }
 _BY_EXTENSION = {extension: kind for kind, words in _KIND_EXTENSIONS.items() for extension in words.split()}
 _BY_WHOLE_NAME = {name: kind for kind, words in _KIND_NAMES.items() for name in words.split()}
-_GENERATED = re.compile(
-    r"(^|/)(dist|vendor|node_modules|third_party|generated|__generated__|__snapshots__)/"
-    r"|\.min\.(js|css)$|\.(map|snap)$|_pb2(_grpc)?\.pyi?$|\.pb\.(go|cc|h)$|\.(g|freezed)\.dart$"
+_GENERATED_FOLDER = re.compile(r"/(dist|vendor|node_modules|third_party|generated|__generated__|__snapshots__)/")
+_GENERATED_NAME = re.compile(
+    r"\.min\.(js|css)$|\.(map|snap)$|_pb2(_grpc)?\.pyi?$|\.pb\.(go|cc|h)$|\.(g|freezed)\.dart$"
     r"|[._-](gen|generated)\.\w+$"
 )
-_TEST = re.compile(
-    r"(^|/)([\w.-]*[._-])?(tests?|specs?|testing|e2e)([._-](apps?|applications|data|fixtures|helpers|suites?|utils))?/"
-    r"|(^|/)_*(tests?|specs?|fixtures?|mocks?|benches|benchmarks?|playgrounds?|cypress|testdata)_*/"
-    r"|(^|/)(tests?\.\w+|test_[^/]*|conftest\.py)$|\.\w*(test|spec)s?\.\w+$|[_-](test|spec)\.\w+$|_tests\.py$"
+_TEST_FOLDER = re.compile(
+    r"/([\w.-]*[._-])?(tests?|specs?|testing|e2e)([._-](apps?|applications|data|fixtures|helpers|suites?|utils))?/"
+    r"|/_*(tests?|specs?|fixtures?|mocks?|benches|benchmarks?|playgrounds?|cypress|testdata)_*/"
+)
+# Whatever it finds holds `test` or `spec`, as few names do.
+_TEST_NAME = re.compile(
+    r"^(tests?\.\w+|test_[^/]*|conftest\.py)$|\.\w*(test|spec)s?\.\w+$|[_-](test|spec)\.\w+$|_tests\.py$"
     r"|Tests?\.(java|kt|cs|swift|scala)$"
 )
 
@@ -103,17 +106,29 @@ def language(path: str) -> str | None:
 @lru_cache(maxsize=65536)
 def kind(path: str) -> Kind:
     """The first that fits: a lock below `vendor/` is a lock, a vendored library below `tests/` is a test's."""
-    lowered = path.lower()
-    name = lowered.rpartition("/")[2]
-    extension = name.rpartition(".")[2] if "." in name else ""
-    if _BY_WHOLE_NAME.get(name) == "lock":
+    folder, _, name = path.rpartition("/")
+    lowered = name.lower()
+    extension = lowered.rpartition(".")[2] if "." in lowered else ""
+    if _BY_WHOLE_NAME.get(lowered) == "lock":
         return "lock"
-    if extension in _LANGUAGE and _TEST.search(path):
+    test, generated = _holds(folder)
+    if extension in _LANGUAGE and (test or _names_test(name, lowered)):
         return "test"
-    if _GENERATED.search(lowered):
+    if generated or _GENERATED_NAME.search(lowered):
         return "generated"
     if extension in _LANGUAGE:
         return "source"
-    if name in _BY_NAME or name.startswith("."):
+    if lowered in _BY_NAME or lowered.startswith("."):
         return "config"
-    return _BY_WHOLE_NAME.get(name.partition(".")[0]) or _BY_EXTENSION.get(extension, "other")
+    return _BY_WHOLE_NAME.get(lowered.partition(".")[0]) or _BY_EXTENSION.get(extension, "other")
+
+
+@lru_cache(maxsize=4096)
+def _holds(folder: str) -> tuple[bool, bool]:
+    """Whether tests lie in it, and whether what is generated does. A change has fewer folders than files."""
+    closed = f"/{folder}/"
+    return _TEST_FOLDER.search(closed) is not None, _GENERATED_FOLDER.search(closed.lower()) is not None
+
+
+def _names_test(name: str, lowered: str) -> bool:
+    return ("test" in lowered or "spec" in lowered) and _TEST_NAME.search(name) is not None

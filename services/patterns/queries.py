@@ -35,15 +35,15 @@ where m.kind = 'category' and m.status = 'champion' order by p.id desc limit 1
 # As `embedding.similarity`, for vectors of unit length.
 SIMILARITY = f"""case when {{paths}} is null or w.paths is null then greatest(0, -({{words}} <#> w.words))
       else {1 - PATH_SHARE} * greatest(0, -({{words}} <#> w.words)) - {PATH_SHARE} * ({{paths}} <#> w.paths) end"""
-# Each of the next three is asked of one `w`. Candidates by each channel's index, then ranked by both.
+# Each of the next three is asked of one `w`. Candidates by each channel's index; one that both find comes twice.
 PATTERNS = f"""
   select c.pattern_id as id, least(1, {SIMILARITY.format(words="c.words", paths="c.paths")}) as similarity
   from (
     (select p.* from patterns.pattern_places p order by p.words <=> w.words limit {NEAREST_PATTERNS})
-    union
+    union all
     (select p.* from patterns.pattern_places p where w.paths is not null
      order by p.paths <#> w.paths limit {NEAREST_PATTERNS})
-  ) c order by similarity desc
+  ) c
 """
 # What can be a duplicate, or may begin a pattern. The age is looked at behind the limit: a range with two ends would
 # have the planner sort all that lies between them. So would a number as the limit, where a repository has fewer on
@@ -60,7 +60,7 @@ FIXES = f"""
       union all
       {EARLIER.format(place="and f.place = w.place", limit=SAME_PLACE)}
     ) r where r.embedding is not null and (not r.settled or r.submitted_at >= w.at - interval '{RECENT.days} days')
-  ) s where s.similarity >= case when s.pattern_id is null then {ALIKE} else {DUPLICATE} end
+  ) s where s.similarity >= case when s.pattern_id is null then {ALIKE}::float8 else {DUPLICATE}::float8 end
   order by s.similarity desc limit {NEAREST_FIXES}
 """
 # A superseded learning stands for the one that took its place, which may then come more than once.
@@ -83,7 +83,7 @@ with w as materialized (
 )
 select w.i,
   exists (select from patterns.fix_patterns k where k.fix_id = w.fix_id and k.status_reason is null) as known,
-  array(select row(n.id, n.similarity) from ({PATTERNS} limit 1) n) as patterns,
+  array(select row(n.id, n.similarity) from ({PATTERNS} order by similarity desc limit 1) n) as patterns,
   array(
     select row(n.fix_id, n.similarity, n.submitted_at, n.pattern_id,
       case when n.pattern_id is null then n.embedding end, case when n.pattern_id is null then n.path_terms end)
@@ -99,7 +99,7 @@ with w as materialized (
 select w.category,
   array(
     select row(p.id, p.label, p.category, p.support, n.similarity)
-    from ({PATTERNS}) n join patterns.patterns p using (id)
+    from (select distinct * from ({PATTERNS}) c) n join patterns.patterns p using (id)
     where p.id <> w.id and n.similarity > 0 order by n.similarity desc limit {PATTERNS_SHOWN}) as patterns,
   array(select row({LEARNING_ROW}) from ({LEARNINGS}) n) as learnings
 from w

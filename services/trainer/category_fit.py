@@ -67,7 +67,7 @@ def scores(fit: Fit, rows: Rows, kind: str) -> Floats:
 
 def bags(rows: Rows, kind: str) -> sparse.csr_matrix:
     """(rows, BUCKETS)."""
-    read = [hashed({channel: said[channel] for channel in channels_of(kind)}) for said in rows.spoken]
+    read = [hashed(said.only(channels_of(kind))) for said in rows.spoken]
     ends = np.cumsum([0, *(len(buckets) for buckets, _ in read)])
     buckets, weights = (np.concatenate(each) for each in zip(*read, strict=True))
     return sparse.csr_matrix((weights, buckets, ends), shape=(len(rows), BUCKETS))

@@ -19,7 +19,7 @@ from services.trainer.split import Split, by_time
 from shared.artefacts import sha256_of
 from shared.categories.artefact import KINDS, decode, encode
 from shared.categories.forest import Forest
-from shared.categories.model import Floats, Model, Table, joined
+from shared.categories.model import Floats, Model, Table
 from shared.categories.tokens import read_words
 from shared.diffs import Diff
 
@@ -97,8 +97,9 @@ def _shared(words: Floats, forest: Forest | None, rows: Rows, kind: Kind) -> tup
     if forest is None:
         return 0.0, words
     channels = category_rows.channels_of(kind)
-    said = [joined({channel: each[channel] for channel in channels}) for each in rows.spoken]
-    trees = softmax(np.array([forest.scores(*row) for row in zip(rows.shapes, *zip(*said, strict=True), strict=True)]))
+    said = [each.only(channels) for each in rows.spoken]
+    found = [forest.scores(shape, s.crcs, s.weights) for shape, s in zip(rows.shapes, said, strict=True)]
+    trees = softmax(np.array(found))
     mixed = {share: blended(trees, words, share) for share in SHARES}
     share = min(mixed, key=lambda each: _surprise(mixed[each], rows))
     return share, mixed[share]

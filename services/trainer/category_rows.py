@@ -34,7 +34,7 @@ class Example(msgspec.Struct, frozen=True):
 class Rows(NamedTuple):
     """`spoken` holds all words, those of the title among them; `shapes` (rows, `SHAPE`), `labels` (rows,)."""
 
-    spoken: Sequence[dict[str, Spoken]]
+    spoken: Sequence[Spoken]
     shapes: NDArray[np.float32]
     labels: NDArray[np.intp]
 

@@ -33,32 +33,32 @@ PARAMETERS = {
 }
 FIELDS = ("columns", "roots", "feature", "threshold", "left", "right", "value")
 
-Said = dict[str, Spoken]
 Node = tuple[int, float, int, int, float]
 
 
-def commonest(spoken: Sequence[Said], channels: Sequence[str]) -> NDArray[np.uint32]:
+def commonest(spoken: Sequence[Spoken], channels: Sequence[str]) -> NDArray[np.uint32]:
     """The CRC-32 of the words that stand in most changes, of each channel, rising."""
     chosen = []
     for channel in channels:
-        words, changes = np.unique(np.concatenate([each[channel].crcs for each in spoken]), return_counts=True)
+        words, changes = np.unique(
+            np.concatenate([each.crcs[each.places[channel]] for each in spoken]), return_counts=True
+        )
         chosen.append(words[np.argsort(-changes, kind="stable")[: COMMONEST[channel]]])
     return np.unique(np.concatenate(chosen))
 
 
 def table(
-    spoken: Sequence[Said], shapes: NDArray[np.floating], columns: NDArray[np.uint32], channels: Sequence[str]
+    spoken: Sequence[Spoken], shapes: NDArray[np.floating], columns: NDArray[np.uint32], channels: Sequence[str]
 ) -> sparse.csr_matrix:
     """(changes, shape values + columns)."""
-    rows = [_row({channel: each[channel] for channel in channels}, columns) for each in spoken]
+    rows = [_row(each.only(channels), columns) for each in spoken]
     return sparse.hstack([sparse.csr_matrix(shapes), sparse.vstack(rows)]).tocsr().astype(np.float32)
 
 
-def _row(said: Said, columns: NDArray[np.uint32]) -> sparse.csr_matrix:
-    crcs, weights = (np.concatenate(each) for each in zip(*said.values(), strict=True))
-    known = np.isin(crcs, columns)
-    places = np.searchsorted(columns, crcs[known])
-    return sparse.csr_matrix((weights[known], (np.zeros_like(places), places)), shape=(1, len(columns)))
+def _row(said: Spoken, columns: NDArray[np.uint32]) -> sparse.csr_matrix:
+    known = np.isin(said.crcs, columns)
+    places = np.searchsorted(columns, said.crcs[known])
+    return sparse.csr_matrix((said.weights[known], (np.zeros_like(places), places)), shape=(1, len(columns)))
 
 
 def grown(rows: sparse.csr_matrix, labels: NDArray[np.integer]) -> list[lightgbm.Booster]:

@@ -118,9 +118,7 @@ def _forest(fields: dict[str, NDArray[Any]], kind: str) -> Forest | None:
         return None
     if set(fields) != set(Forest.__struct_fields__) or any(each.ndim != 1 for each in fields.values()):
         raise ArtefactError(f"{kind}: trees of {sorted(fields)}")
-    # As wide as numpy's own indices, which saves it a copy in every answer.
-    wide: dict[str, Any] = {f: each.astype(np.intp) if each.dtype.kind == "i" else each for f, each in fields.items()}
-    forest = Forest(**wide)
+    forest = Forest(**fields)
     try:
         forest.check(len(SHAPE))
     except ValueError as error:

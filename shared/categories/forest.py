@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
-Ints = NDArray[np.signedinteger]
+Ints = NDArray[np.integer]
 
 
 class Forest(msgspec.Struct, frozen=True, dict=True):
@@ -30,40 +30,15 @@ class Forest(msgspec.Struct, frozen=True, dict=True):
 
     def scores(self, shape: Floats, crcs: NDArray[np.unsignedinteger], weights: Floats) -> Floats:
         """(4,) log-probabilities but for a constant. `shape` (names,), `crcs` and `weights` (words of the change,)."""
-        row = np.zeros(len(shape) + len(self.columns), np.float32)
-        row[: len(shape)] = shape
-        places = np.searchsorted(self.columns, crcs)
-        known = self.columns[np.minimum(places, len(self.columns) - 1)] == crcs
-        row[len(shape) + places[known]] = weights[known]
-        return np.asarray(self.value.take(self._leaves(row)).reshape(-1, 4).sum(axis=0))
-
-    def _leaves(self, row: Floats) -> Ints:
-        """Where all trees end. Most values are 0, so only the nodes that ask for others are asked."""
-        nodes, values = self._asking.about(row)
-        onward = self._resting.copy()
-        onward[nodes] = np.where(values <= self.threshold.take(nodes), self.left.take(nodes), self.right.take(nodes))
-        at = self.roots
-        for _ in range(self._depth):
-            at = onward.take(at)
-        return at
+        places = self.columns.searchsorted(crcs)
+        known = self.columns.take(places, mode="clip") == crcs
+        leaves = self._walk.ends(shape, places[known] + len(shape), weights[known])
+        # One after the other, as they were always added: the last digits depend on it.
+        return np.asarray(np.add.accumulate(self._walk.value.take(leaves), axis=1)[:, -1])
 
     @cached_property
-    def _resting(self) -> Ints:
-        """Where each node leads a change whose values are all 0."""
-        return np.where(self.threshold >= 0, self.left, self.right)
-
-    @cached_property
-    def _asking(self) -> "_Asking":
-        return _Asking.of(self.feature, np.flatnonzero(self.left != np.arange(len(self.left))))
-
-    @cached_property
-    def _depth(self) -> int:
-        """Steps of the longest walk."""
-        at, steps = np.unique(self.roots), 0
-        while (self.left[at] != at).any():
-            at = np.unique([self.left[at], self.right[at]])
-            steps += 1
-        return steps
+    def _walk(self) -> "_Walk":
+        return _Walk.of(self)
 
     def check(self, width: int) -> None:
         """Raises `ValueError` unless every walk ends, for any change: children stand behind their parent, or are it.
@@ -90,22 +65,65 @@ class Forest(msgspec.Struct, frozen=True, dict=True):
             raise ValueError("the trees do not hold together")
 
 
-class _Asking(msgspec.Struct, frozen=True):
-    """The nodes that ask for feature i are `nodes[begins[i] : begins[i + 1]]`."""
+class _Walk(msgspec.Struct, frozen=True):
+    """The nodes once more, those that ask for one feature side by side: `begins[i]` to `begins[i + 1]` for feature i.
 
-    nodes: Ints
+    The leaves stand behind them. `resting` (nodes,): where each leads a change whose values are all 0; `roots`
+    (4, trees / 4): those of one class in a row.
+    """
+
     begins: Ints
+    feature: Ints
+    threshold: Floats
+    left: Ints
+    right: Ints
+    resting: Ints
+    roots: Ints
+    value: Floats
+    depth: int
 
     @classmethod
-    def of(cls, feature: Ints, inner: Ints) -> "_Asking":
-        nodes = inner[np.argsort(feature[inner], kind="stable")]
-        return cls(nodes, np.searchsorted(feature[nodes], np.arange(feature.max() + 2)))
+    def of(cls, forest: Forest) -> "_Walk":
+        leaf = forest.left == np.arange(len(forest.left))
+        order = np.lexsort((forest.feature, leaf))
+        # As narrow as it goes: the walk is to stay within the cache nearest to the processor.
+        place = np.empty(len(order), np.min_scalar_type(len(order)))
+        place[order] = np.arange(len(order))
+        left, right, roots = place[forest.left[order]], place[forest.right[order]], place[forest.roots]
+        feature, threshold = forest.feature[order].astype(np.intp), forest.threshold[order]
+        return cls(
+            begins=np.searchsorted(feature[: np.count_nonzero(~leaf)], np.arange(feature.max() + 2)),
+            feature=feature,
+            threshold=threshold,
+            left=left,
+            right=right,
+            resting=np.where(threshold >= 0, left, right),
+            roots=roots.reshape(-1, 4).T.copy(),
+            value=forest.value[order],
+            depth=_depth(roots, left, right),
+        )
 
-    def about(self, row: Floats) -> tuple[Ints, Floats]:
-        """The nodes that ask for what is not 0 in `row`, and what it is."""
-        features = np.flatnonzero(row[: len(self.begins) - 1] != 0)
-        begins = self.begins.take(features)
-        counts = self.begins.take(features + 1) - begins
-        ends = counts.cumsum()
-        places = np.arange(counts.sum()) + np.repeat(begins - ends + counts, counts)
-        return self.nodes.take(places), np.repeat(row.take(features), counts)
+    def ends(self, shape: Floats, features: Ints, values: Floats) -> Ints:
+        """The leaf of each tree. Most words are not there: of nodes that ask for words few have to be asked."""
+        onward = self.resting.copy()
+        ask = int(self.begins.take(len(shape), mode="clip"))
+        low = shape.take(self.feature[:ask]) <= self.threshold[:ask]
+        onward[:ask] = np.where(low, self.left[:ask], self.right[:ask])
+        begins = self.begins.take(features, mode="clip")
+        counts = self.begins.take(features + 1, mode="clip") - begins
+        nodes = np.arange(counts.sum()) + (begins + counts - counts.cumsum()).repeat(counts)
+        low = values.repeat(counts) <= self.threshold.take(nodes)
+        onward[nodes] = np.where(low, self.left.take(nodes), self.right.take(nodes))
+        at = self.roots
+        for _ in range(self.depth):
+            at = onward.take(at)
+        return at
+
+
+def _depth(roots: Ints, left: Ints, right: Ints) -> int:
+    """Steps of the longest walk."""
+    at, steps = np.unique(roots), 0
+    while (left[at] != at).any():
+        at = np.unique([left[at], right[at]])
+        steps += 1
+    return steps

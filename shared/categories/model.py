@@ -5,8 +5,8 @@ how good the numbers are that ship; `shared/categories/artefact.py` reads and wr
 """
 
 import hashlib
-from collections.abc import Mapping
-from itertools import repeat
+from collections.abc import Iterable, Mapping, Sized
+from itertools import accumulate, chain, repeat
 from typing import NamedTuple
 from zlib import crc32
 
@@ -40,10 +40,18 @@ Floats = NDArray[np.floating]
 
 
 class Spoken(NamedTuple):
-    """(words,) each."""
+    """The words of a change, channel behind channel, as `places` says. `crcs` and `weights` (words,).
+
+    The CRC-32 of `channel:word`, and 1 + the logarithm of how often the word comes.
+    """
 
     crcs: NDArray[np.uint32]
     weights: Floats
+    places: dict[str, slice]
+
+    def only(self, channels: Iterable[str]) -> "Spoken":
+        crcs, weights = ({c: each[self.places[c]] for c in channels} for each in (self.crcs, self.weights))
+        return Spoken(np.concatenate([*crcs.values()]), np.concatenate([*weights.values()]), _places(weights))
 
 
 class Categorization(msgspec.Struct, frozen=True):
@@ -92,7 +100,7 @@ def categorize(model: Model, diff: Diff, words: Words) -> Categorization:
     said = spoken(words)
     logs = log_softmax(_logistic(model.edges, table, values, said))
     if table.forest is not None:
-        trees = log_softmax(table.forest.scores(values, *joined(said)))
+        trees = log_softmax(table.forest.scores(values, said.crcs, said.weights))
         logs = log_softmax((1 - table.share) * logs + table.share * trees)
     return decide(np.exp(logs), table, committed=bool(diff.files))
 
@@ -102,10 +110,10 @@ def values_of(diff: Diff, words: Words) -> Floats:
     return np.fromiter(shape(diff, words).values(), np.float32, len(SHAPE))
 
 
-def _logistic(edges: Floats, table: Table, values: Floats, said: Mapping[str, Spoken]) -> Floats:
+def _logistic(edges: Floats, table: Table, values: Floats, said: Spoken) -> Floats:
     buckets, weights = hashed(said)
-    scores = table.bias + weights @ table.words[buckets]
-    return np.asarray(scores + table.bins[np.arange(len(edges)), binned(edges, values)].sum(axis=0))
+    scores = table.bias + weights @ table.words.take(buckets, axis=0)
+    return np.asarray(scores + np.add.reduce(table.bins[np.arange(len(edges)), binned(edges, values)]))
 
 
 def decide(probabilities: Floats, table: Table, *, committed: bool = True) -> Categorization:
@@ -118,32 +126,35 @@ def decide(probabilities: Floats, table: Table, *, committed: bool = True) -> Ca
     certain = committed and probabilities[best] >= table.floors[best]
     rank = float(np.searchsorted(table.security, log_odds(probabilities[SECURITY]))) / len(table.security)
     return Categorization(
-        probabilities={name: float(p) for name, p in zip(CATEGORIES, probabilities, strict=True)},
+        probabilities=dict(zip(CATEGORIES, probabilities.tolist(), strict=True)),
         category=CATEGORIES[best] if certain else "uncertain",
         category_confidence=float(probabilities[best]),
         security_rank=rank,
     )
 
 
-def spoken(words: Words) -> dict[str, Spoken]:
-    """Of each channel the CRC-32 of its words, `channel:word`, and 1 + the logarithm of how often each comes."""
-    return {
-        channel: Spoken(
-            np.fromiter(map(crc32, map(str.encode, counts), repeat(_BEGINS[channel])), np.uint32, len(counts)),
-            1.0 + np.log(np.fromiter(counts.values(), np.float32, len(counts))),
-        )
-        for channel, counts in channels(words).items()
-    }
+def spoken(words: Words) -> Spoken:
+    said = channels(words)
+    places = _places(said)
+    size = sum(map(len, said.values()))
+    crcs = chain.from_iterable(
+        map(crc32, map(str.encode, counts), repeat(_BEGINS[channel])) for channel, counts in said.items()
+    )
+    times = chain.from_iterable(counts.values() for counts in said.values())
+    return Spoken(np.fromiter(crcs, np.uint32, size), 1.0 + np.log(np.fromiter(times, np.float32, size)), places)
 
 
-def joined(said: Mapping[str, Spoken]) -> Spoken:
-    return Spoken(*(np.concatenate(each) for each in zip(*said.values(), strict=True)))
+def _places(said: Mapping[str, Sized]) -> dict[str, slice]:
+    ends = accumulate(map(len, said.values()))
+    return {channel: slice(end - len(words), end) for (channel, words), end in zip(said.items(), ends, strict=True)}
 
 
-def hashed(said: Mapping[str, Spoken]) -> tuple[NDArray[np.intp], Floats]:
+def hashed(said: Spoken) -> tuple[NDArray[np.intp], Floats]:
     """Buckets and weights of all words; a bucket may come more than once."""
-    scaled = [w * (CHANNELS[channel] / (np.sqrt(w @ w) or 1.0)) for channel, (_, w) in said.items()]
-    return (joined(said).crcs % BUCKETS).astype(np.intp), np.concatenate(scaled).astype(np.float32)
+    parts = [said.weights[place] for place in said.places.values()]
+    lengths = np.sqrt(np.array([part @ part for part in parts]))
+    scales = np.array([CHANNELS[channel] for channel in said.places], np.float32) / np.where(lengths, lengths, 1)
+    return (said.crcs % BUCKETS).astype(np.intp), said.weights * scales.repeat([len(part) for part in parts])
 
 
 def channels(words: Words) -> dict[str, Mapping[str, int]]:
@@ -161,12 +172,12 @@ def channels(words: Words) -> dict[str, Mapping[str, int]]:
 
 def binned(edges: Floats, values: Floats) -> NDArray[np.intp]:
     """(shape names,): for each value the number of its edges at or below it."""
-    return np.asarray((edges <= values[:, None]).sum(axis=1), np.intp)
+    return np.asarray(np.add.reduce(edges <= values[:, None], axis=1, dtype=np.intp))
 
 
 def log_softmax(scores: Floats) -> Floats:
-    low = scores - scores.max()
-    return np.asarray(low - np.log(np.exp(low).sum()))
+    low = scores - np.maximum.reduce(scores)
+    return np.asarray(low - np.log(np.add.reduce(np.exp(low))))
 
 
 def log_odds(probability: float) -> float:

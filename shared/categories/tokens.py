@@ -47,12 +47,13 @@ class Words(msgspec.Struct, frozen=True):
 def read_words(diff: Diff, title: str | None) -> Words:
     added = count_words(chain.from_iterable(file.added[:LINES_PER_FILE] for file in diff.files))
     deleted = count_words(chain.from_iterable(file.deleted[:LINES_PER_FILE] for file in diff.files))
+    kept = {word: min(n, deleted[word]) for word, n in added.items() if word in deleted}
     return Words(
         added=added,
         deleted=deleted,
-        gained=_surplus(added, deleted),
-        lost=_surplus(deleted, added),
-        kept={word: min(n, deleted[word]) for word, n in added.items() if word in deleted},
+        gained=_surplus(added, kept),
+        lost=_surplus(deleted, kept),
+        kept=kept,
         paths=Counter(part for file in diff.files for part in path_words(file.path)),
         title=title_words(title or ""),
     )
@@ -116,5 +117,12 @@ def _parts_of(word: str) -> tuple[str, ...]:
     return parts if len(parts) == 1 else (*parts, word.lower())
 
 
-def _surplus(counts: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    return {word: n - fewer for word, n in counts.items() if n > (fewer := other.get(word, 0))}
+def _surplus(counts: dict[str, int], kept: dict[str, int]) -> dict[str, int]:
+    """`counts` without what both sides have, in its own order: to copy all is quicker than to ask each word."""
+    surplus = {**counts}
+    for word, n in kept.items():
+        if surplus[word] > n:
+            surplus[word] -= n
+        else:
+            del surplus[word]
+    return surplus

@@ -1,7 +1,7 @@
 """What a diff says about its change, as numbers. Nothing here knows who made it, or what happened before."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, repeat
 from math import isfinite, log2
@@ -92,9 +92,9 @@ class _Side:
         self.lines = sum(map(len, sides))
         self._counts = Counter(chain.from_iterable(sides))
         # By how often they come.
-        self._bare: dict[int, list[str]] = {}
-        for line, n in self._counts.items():
-            self._bare.setdefault(n, []).append(line.lstrip())
+        self._bare: dict[int, list[str]] = defaultdict(list)
+        for line, n in zip(map(str.lstrip, self._counts), self._counts.values(), strict=True):
+            self._bare[n].append(line)
 
     def count(self, found: Callable[[list[str]], int]) -> int:
         """`found` is asked of lines without their indentation."""
@@ -118,11 +118,12 @@ def _branches(lines: list[str]) -> int:
 
 
 def _definitions(lines: list[str]) -> int:
-    return sum(_DEFINITION.match(line) is not None for line in lines if line[:2] in _DEFINITION_BEGINS)
+    begun = [line for line in lines if line[:2] in _DEFINITION_BEGINS]
+    return sum(map(bool, map(_DEFINITION.match, begun)))
 
 
 def _comments(lines: list[str]) -> int:
-    return sum(line.startswith(_COMMENT_BEGINS) for line in lines)
+    return sum(map(str.startswith, lines, repeat(_COMMENT_BEGINS)))
 
 
 def _spread(source: list[FileChange]) -> dict[str, float]:

@@ -36,6 +36,23 @@ def test_the_numbers_say_what_the_trees_said(fitted: tuple[list[lightgbm.Booster
         assert found == pytest.approx(scores, abs=1e-5)
 
 
+def test_every_tree_is_walked_as_node_by_node(
+    fitted: tuple[list[lightgbm.Booster], np.ndarray], forest: Forest
+) -> None:
+    rows = fitted[1][:50] * np.where(np.arange(SHAPE + len(COLUMNS)) < SHAPE, [[1], [-1]] * 25, 1).astype(np.float32)
+    for row in rows:
+        said = row[SHAPE:] > 0
+        found = forest.scores(row[:SHAPE], COLUMNS[said], row[SHAPE:][said])
+        leaves = np.array([forest.value[walked(forest, root, row)] for root in forest.roots])
+        assert found.tolist() == leaves.reshape(-1, 4).sum(axis=0).tolist()
+
+
+def walked(forest: Forest, at: int, row: np.ndarray) -> int:
+    while forest.left[at] != at:
+        at = (forest.left if row[forest.feature[at]] <= forest.threshold[at] else forest.right)[at]
+    return at
+
+
 def test_words_that_nobody_looks_at_change_nothing(forest: Forest) -> None:
     shape = np.ones(SHAPE, np.float32)
     bare = forest.scores(shape, COLUMNS[:0], np.zeros(0, np.float32))
