@@ -55,6 +55,10 @@ class Scores:
         """Asks scoring while the limiter still decides, if the answer will most likely be wanted."""
         return self._predictions.ahead(question) if self._predictions.is_new(question) and _right(body) else None
 
+    def keys(self, question: Question, ahead: Ahead | None) -> tuple[str, ...]:
+        """What is to be read meanwhile. Whose answer is on its way needs no older one."""
+        return question.keys if ahead is None else question.keys[:1]
+
     async def answer(
         self, exchange: Exchange, body: ConfidenceBody, question: Question, ahead: Ahead | None
     ) -> Answer | None:

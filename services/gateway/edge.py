@@ -83,7 +83,7 @@ class Edge:
         if asked is None:
             return None
         ahead = self._scores.ahead(*asked) if self._admission.generous else None
-        await self._admission.take(exchange, principal, asked[1].keys)
+        await self._admission.take(exchange, principal, self._scores.keys(asked[1], ahead))
         if exchange.refused:
             return None
         try:

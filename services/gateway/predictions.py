@@ -112,14 +112,14 @@ class Predictions:
         return word, data  # type: ignore[return-value]  # bytes: the client decodes nothing
 
     def known(self, found: Sequence[bytes | None]) -> bytes | None:
-        """The body that is still true, given the values of the question's keys; counted."""
+        """The body that is still true, given the values of the question's keys, or of the first alone; counted."""
         self._word = found[0]
         body, result = self._judge(found)
         self._count(PREDICTION.name, result)
         return body
 
     def _judge(self, found: Sequence[bytes | None]) -> tuple[bytes | None, str]:
-        word, data = found
+        word, data = found[0], found[1] if len(found) > 1 else None
         if data is None or not self._flags.on("cache"):
             return None, "miss"
         try:
