@@ -16,7 +16,7 @@ import numpy as np
 
 from services.trainer import booster, category_learn, dataset, job
 from services.trainer.calibrate import IDENTITY, calibrate
-from services.trainer.dataset import Dataset
+from services.trainer.dataset import Dataset, Floats
 from services.trainer.domain import refusal
 from services.trainer.job import Fitted, Job, Refused, Say
 from services.trainer.judge import judge, read_artefact
@@ -56,8 +56,9 @@ def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) ->
     say("fitting")
     base = read_artefact(directory, job.BASE).booster if task.based_on else None
     params = booster.parameters(split.fit.stop, task.seed, task.threads, task.features)
-    params = booster.search(rows_before(data, split, split.stop.stop, base, task.threads), task.features, params)
-    artefact = _artefact(task, data, split, base, params, say)
+    begun = booster.raw(base, data.x[: split.calibrate.stop], task.threads)
+    params = booster.search(rows_before(data, split, split.stop.stop, begun), task.features, params)
+    artefact = _artefact(task, data, split, base, begun, params, say)
     sha256, encoded = encode(artefact)
     (directory / job.ARTEFACT).write_bytes(encoded)
     say("evaluating")
@@ -74,15 +75,17 @@ def _learn(directory: Path, task: Job, data: Dataset, split: Split, say: Say) ->
     )
 
 
-def _artefact(task: Job, data: Dataset, split: Split, base: str | None, params: dict[str, Any], say: Say) -> Artefact:
+def _artefact(
+    task: Job, data: Dataset, split: Split, base: str | None, begun: Floats, params: dict[str, Any], say: Say
+) -> Artefact:
     """Rows that no curve is made of teach the trees instead: they are the newest, and rates drift."""
-    model = _trees(task, data, split, base, params, split.stop.stop)
+    model = _trees(task, rows_before(data, split, split.stop.stop, begun), base, params)
     say("calibrating")
     x, y = data.part(split.calibrate)
     earlier = float(data.y[: split.stop.stop].mean())
     calibration = calibrate(booster.predict(model, x, task.threads), y, earlier)
     if calibration == IDENTITY:
-        model = _trees(task, data, split, base, params, split.calibrate.stop)
+        model = _trees(task, rows_before(data, split, split.calibrate.stop, begun), base, params)
     return Artefact(
         kind="confidence",
         feature_set=task.feature_set,
@@ -93,18 +96,17 @@ def _artefact(task: Job, data: Dataset, split: Split, base: str | None, params: 
     )
 
 
-def _trees(task: Job, data: Dataset, split: Split, base: str | None, params: dict[str, Any], end: int) -> str:
-    """Those of the model that ships, and on top of them those fitted on the rows before `end`."""
-    own = booster.fit(rows_before(data, split, end, base, task.threads), task.features, params)
+def _trees(task: Job, rows: booster.Rows, base: str | None, params: dict[str, Any]) -> str:
+    """Those of the model that ships, and on top of them those fitted on `rows`."""
+    own = booster.fit(rows, task.features, params)
     return own if base is None else booster.joined(base, own, task.features)
 
 
-def rows_before(data: Dataset, split: Split, end: int, base: str | None, threads: int) -> booster.Rows:
-    """Those in front of `end`, weighed by their age; they begin at the formula, or at `base` on top of it."""
+def rows_before(data: Dataset, split: Split, end: int, begun: Floats) -> booster.Rows:
+    """Those in front of `end`, weighed by their age; they begin at `begun`, the log-odds of all of them."""
     x, y = data.part(slice(0, end))
     age = (data.submitted_at[end - 1] - data.submitted_at[:end]) / np.timedelta64(1, "D")
-    begun = booster.raw(base, x, threads)
-    return booster.Rows(x, y, booster.recency(age), begun, split.sizes()["stop"])
+    return booster.Rows(x, y, booster.recency(age), begun[:end], split.sizes()["stop"])
 
 
 def _lineage(task: Job, data: Dataset, params: dict[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,9 @@ def test_the_trees_learn_from_every_row_before_the_gap_that_no_curve_is_made_of(
     data = dataset.read(tmp_path, FEATURES)
     split = by_time(data.submitted_at)
     end = split.calibrate.stop if identity else split.stop.stop
-    again = booster.fit(rows_before(data, split, end, None, 1), FEATURES, result.lineage["parameters"])
+    again = booster.fit(
+        rows_before(data, split, end, booster.raw(None, data.x, 1)), FEATURES, result.lineage["parameters"]
+    )
     assert trees.read(artefact.booster, FEATURES) == trees.read(again, FEATURES)
 
 
