@@ -53,9 +53,10 @@ class NatsClient(Client):
     ) -> Msg:
         """Raises what nats-py's own does: `TimeoutError` and `NoRespondersError` of `nats.errors`, and its others."""
         if self._inbox is None:
-            # Before anybody else can come here: nothing of what follows waits while there is a connection.
-            self._inbox = f"{self.new_inbox()}."
-            await self.hear(f"{self._inbox}*", "", self._answered)
+            # Only once it is heard: where that fails, the next one tries again.
+            inbox = f"{self.new_inbox()}."
+            await self.hear(f"{inbox}*", "", self._answered)
+            self._inbox = inbox
         number = str(next(self._numbers))
         answer: asyncio.Future[Msg] = self._loop.create_future()
         self._asked[number] = answer
@@ -85,11 +86,11 @@ class NatsClient(Client):
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         """uvloop writes at the end of the loop's turn whatever was said in it, in one call."""
-        if force_flush or not self.is_connected:
+        transport = self._transport
+        if force_flush or not self.is_connected or transport is None:
             return await super()._flush_pending(force_flush)
         said, self._pending, self._pending_data_size = self._pending, [], 0
-        transport = self._transport
-        if said and transport is not None:
+        if said:
             transport.writelines(said)
             # Waits only where the server takes no more.
             await transport.drain()  # type: ignore[no-untyped-call]
