@@ -1,5 +1,6 @@
 """Who is let in: the key, the load, the limits. What the cache needs to know is asked in the limiter's own trip."""
 
+import asyncio
 import logging
 
 from services.gateway.addresses import client_address, trusted_networks
@@ -7,6 +8,7 @@ from services.gateway.cached_reads import CachedReads
 from services.gateway.exchange import Exchange
 from services.gateway.keys import Principal
 from services.gateway.limit_headers import limited
+from services.gateway.limiter import Decision
 from services.gateway.problems import ApiError, as_api_error
 from services.gateway.runtime import Runtime
 
@@ -63,11 +65,16 @@ class Admission:
         await self.take(exchange, principal, keys)
 
     async def take(self, exchange: Exchange, principal: Principal, keys: tuple[str, ...]) -> None:
-        policy = self._policies.of(exchange.route)
+        self.decided(exchange, await self.ask(exchange, principal, keys))
+
+    def ask(self, exchange: Exchange, principal: Principal, keys: tuple[str, ...]) -> asyncio.Future[Decision]:
+        """For whoever has something else to wait for meanwhile; `decided` hears the answer."""
         exchange.scope["principal"] = principal
-        exchange.verdict, exchange.found = await self._limiter.take(
-            principal, policy, keys, exchange.scope.get("price")
-        )
+        policy = self._policies.of(exchange.route)
+        return self._limiter.take(principal, policy, keys, exchange.scope.get("price"))
+
+    def decided(self, exchange: Exchange, decision: Decision) -> None:
+        exchange.verdict, exchange.found = decision
         exchange.scope["verdict"] = exchange.verdict
 
     async def _identify(self, exchange: Exchange) -> Principal:

@@ -83,7 +83,11 @@ class Edge:
         if asked is None:
             return None
         ahead = self._scores.ahead(*asked) if self._admission.generous else None
-        await self._admission.take(exchange, principal, self._scores.keys(asked[1], ahead))
+        deciding = self._admission.ask(exchange, principal, self._scores.keys(asked[1], ahead))
+        if ahead is not None:
+            # Of the two nearly always the later one, and whoever waits for it alone is woken once.
+            await ahead.settled()
+        self._admission.decided(exchange, await deciding)
         if exchange.refused:
             return None
         try:

@@ -8,7 +8,7 @@ the buckets stay exact and the headers true, however many gateways share them.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -78,14 +78,13 @@ Found = Sequence[bytes | None]
 log = logging.getLogger(__name__)
 
 
+Decision = tuple[Verdict, Found]
+
+
 class Waiting(msgspec.Struct, gc=False):
     demand: Demand
     extra: tuple[str, ...]
-    answer: asyncio.Future[tuple[Verdict, Found]]
-
-    def say(self, found: Verdict, read: Found) -> None:
-        if not self.answer.done():
-            self.answer.set_result((found, read))
+    answer: asyncio.Future[Decision]
 
 
 class Limiter:
@@ -113,9 +112,9 @@ class Limiter:
         """Asked for once: before Python 3.12 the question is a system call, a tenth of a whole cached answer."""
         return asyncio.get_running_loop()
 
-    async def take(
+    def take(
         self, principal: Principal, route: RoutePolicy, extra: tuple[str, ...] = (), cost: int | None = None
-    ) -> tuple[Verdict, Found]:
+    ) -> asyncio.Future[Decision]:
         """Both buckets pay, or neither; the keys of `extra` are read in the same trip, at the same instant.
 
         `cost` replaces the route's, for a request whose price stands in its body. With Redis away the decision is this
@@ -123,7 +122,7 @@ class Limiter:
         """
         policy = route.policy_for(principal.name, principal.prefix)
         price = route.cost if cost is None else cost
-        return await self._decide(
+        return self._decide(
             Demand(f"limit:{policy.name}:{principal.name}", policy, self._everybody, price, price), extra
         )
 
@@ -133,28 +132,32 @@ class Limiter:
         found, _ = await self._decide(Demand(key, self.failures, self._everybody, 1, 0), ())
         return found
 
-    async def _decide(self, demand: Demand, extra: tuple[str, ...]) -> tuple[Verdict, Found]:
+    def _decide(self, demand: Demand, extra: tuple[str, ...]) -> asyncio.Future[Decision]:
+        waiting = Waiting(demand, extra, self._loop.create_future())
         if self.backend == "local":
-            found: tuple[Verdict, Found] = self._local.take(demand), (None,) * len(extra)
+            self._alone(waiting)
         else:
-            waiting = Waiting(demand, extra, self._loop.create_future())
             self._waiting.append(waiting)
             if self._idle:
                 self._spawn(self._travel(self._idle.pop()))
-            found = await waiting.answer
-        self._tell(demand, found[0])
-        return found
+        return waiting.answer
+
+    def _alone(self, waiting: Waiting) -> None:
+        self._say(waiting, self._local.take(waiting.demand), (None,) * len(waiting.extra))
 
     @property
     def refused_lately(self) -> bool:
         """Somebody was over a limit, whoever it was."""
         return self._clock() - self._refused_at < LATELY_SECONDS
 
-    def _tell(self, demand: Demand, found: Verdict) -> None:
+    def _say(self, waiting: Waiting, found: Verdict, read: Found) -> None:
+        if waiting.answer.done():  # who asked has gone
+            return
         if found.violated:
             self._refused_at = self._clock()
-        policy = found.violated[0] if found.violated else demand.policy
+        policy = found.violated[0] if found.violated else waiting.demand.policy
         self._count(policy.name, "refused" if found.violated else "allowed", found.backend)
+        waiting.answer.set_result((found, read))
 
     def _spawn(self, run: Any) -> None:
         task = self._loop.create_task(run)
@@ -173,14 +176,15 @@ class Limiter:
     async def _trip(self, connection: Any, group: list[Waiting]) -> None:
         try:
             if self.backend == "redis":
-                answered(group, await self._run(connection, group))
+                for answer in answered(group, await self._run(connection, group)):
+                    self._say(*answer)
                 return
         except AWAY as error:
             self._lost(error)
         except Exception:
             log.exception("a trip to Redis failed on our side; its decisions are this process's own")
         for waiting in group:
-            waiting.say(self._local.take(waiting.demand), (None,) * len(waiting.extra))
+            self._alone(waiting)
 
     async def _run(self, connection: Any, group: list[Waiting]) -> list[Any]:
         keys, arguments = asked(group)
@@ -240,12 +244,11 @@ def asked(group: list[Waiting]) -> tuple[list[str], list[int]]:
     return keys, arguments
 
 
-def answered(group: list[Waiting], reply: list[Any]) -> None:
-    """Gives each its part of the script's answer."""
+def answered(group: list[Waiting], reply: list[Any]) -> Iterator[tuple[Waiting, Verdict, Found]]:
+    """Each with its part of the script's answer."""
     read = 3 * len(group)
     for i, waiting in enumerate(group):
         refused, level, level_all = reply[3 * i : 3 * i + 3]
-        found = verdict(waiting.demand, level, level_all, refused, "redis")
         after = read + len(waiting.extra)
-        waiting.say(found, reply[read:after])
+        yield waiting, verdict(waiting.demand, level, level_all, refused, "redis"), reply[read:after]
         read = after

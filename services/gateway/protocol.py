@@ -50,6 +50,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _body_bytes = 0
     _waited_seconds = 0.0
     _problem: ApiError | None = None
+    # When the last answer ended; None while one is asked for.
+    _idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -57,6 +59,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._in_time()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -97,6 +101,30 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_time()
         self._stage, self._head_bytes = None, 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but for the timer: it goes on through all requests of a connection, and looks when it ends."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._end_if_idle_for(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def _end_if_idle_for(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        idle = 0.0 if self._idle_since is None else self.loop.time() - self._idle_since
+        if idle < self.timeout_keep_alive:
+            self._end_if_idle_for(self.timeout_keep_alive - idle)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _say_whole(self, send: object, status: int, headers: Headers, body: bytes) -> bool:
         """A finished answer in one write, without a second look at headers that are our own; False where it cannot.

@@ -80,7 +80,7 @@ class Runtime:
         self.claims = Claims(settings.redis_url)
         self.policies = read_policies(settings.policies, routes)
         self.limiter = Limiter(
-            settings.redis_url, self.policies, settings.replicas, time.monotonic, self.metrics.decided
+            settings.redis_url, self.policies, settings.replicas, time.monotonic, self.metrics.decisions.count
         )
         self.readers = Readers(self.bus, self.registry, self.keys.authenticate)
         self.failures = Failures(self.limiter, time.monotonic)
@@ -90,9 +90,9 @@ class Runtime:
             lambda: self.flags.on("shedding"),
             lambda route: self.metrics.shed.labels(route).inc(),
         )
-        self.cache = Cache(settings.redis_url, self.metrics.looked_up)
+        self.cache = Cache(settings.redis_url, self.metrics.cached.count)
         self.predictions = Predictions(
-            settings.redis_url, self._score, self.generations, self.flags, self.metrics.looked_up
+            settings.redis_url, self._score, self.generations, self.flags, self.metrics.cached.count
         )
         self.waiters = Waiters()
         self.draining = asyncio.Event()

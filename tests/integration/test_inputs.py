@@ -72,6 +72,16 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "TICK_SECONDS", 0.1)
 
 
+async def test_an_idle_connection_is_closed_and_one_in_use_is_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol.BoundedProtocol, "timeout_keep_alive", property(lambda _: 0.6, lambda *_: None), False)
+    raw = await Raw.to(api)
+    for _ in range(4):
+        await asyncio.sleep(0.3)
+        raw.begin("GET /healthz")
+        assert (await raw.answer())[0] == 200
+    assert await raw.closed()
+
+
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     "said", ["", "G", "GET /v1/fixes HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "a byte", "a line"]
