@@ -3,7 +3,12 @@
 Whatever is out of the ordinary is left to the route, which then says what is wrong with it.
 """
 
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from services.gateway.bodies import ConfidenceBody
 from services.gateway.exchange import Exchange
@@ -12,7 +17,8 @@ from services.gateway.keys import Principal
 from services.gateway.predictions import Ahead, Predictions, Question, question_of
 from services.gateway.problems import ApiError
 from services.gateway.representation import COMMON, Answer
-from services.gateway.submission import candidate, check_change
+from services.gateway.submission import candidate, check_diff, check_form
+from shared.features.change import CHANGE_FEATURES
 from shared.flags import Flags
 
 PATH = "/v1/confidence"
@@ -21,7 +27,23 @@ JSON = b"application/json"
 HEADERS = [(b"content-type", JSON), *COMMON]
 EXPLAIN = {b"": False, b"explain=false": False, b"explain=true": True}
 
-_decoder = msgspec.json.Decoder(ConfidenceBody)
+# A structure is read faster than a dictionary, and checked on the way. In the order in which a dictionary's names are
+# written, so that the same question has the same hash.
+_claim = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+Claimed = msgspec.defstruct(
+    "Claimed", [(name, _claim) for name in sorted(CHANGE_FEATURES)], frozen=True, forbid_unknown_fields=True, gc=False
+)
+Body = msgspec.defstruct(
+    "Body",
+    [
+        (field.name, Claimed | None if field.name == "features" else field.type, field.default)
+        for field in msgspec.structs.fields(ConfidenceBody)
+    ],
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+_decode: Callable[[bytes], ConfidenceBody] = msgspec.json.Decoder(Body).decode  # type: ignore[assignment]
 
 
 class Scores:
@@ -42,11 +64,9 @@ class Scores:
         )
 
     async def question(self, exchange: Exchange, principal: Principal) -> tuple[ConfidenceBody, Question] | None:
-        """None for what the route has to refuse. The body can be read again."""
-        data = await _read(exchange)
-        exchange.read_again(data)
+        """None for what the route has to refuse."""
         try:
-            body = _decoder.decode(data)
+            body = _decode(await exchange.body())
             return body, question_of(candidate(principal, body, EXPLAIN[exchange.query]))
         except (msgspec.MsgspecError, UnicodeDecodeError, ApiError):
             return None
@@ -73,7 +93,9 @@ class Scores:
 
 def _right(body: ConfidenceBody) -> bool:
     try:
-        check_change(body)
+        check_form(body)
+        if body.diff is not None:
+            check_diff(body.diff)
     except ApiError:
         return False
     return True
@@ -81,12 +103,3 @@ def _right(body: ConfidenceBody) -> bool:
 
 def _length(header: bytes | None) -> int:
     return int(header) if header is not None and header.isdigit() else MAX_BYTES + 1
-
-
-async def _read(exchange: Exchange) -> bytes:
-    body = bytearray()
-    while True:
-        message = await exchange.receive()
-        body += message.get("body", b"")
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return bytes(body)

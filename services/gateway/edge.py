@@ -2,7 +2,7 @@
 and the coding of the answer."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -85,8 +85,9 @@ class Edge:
         ahead = self._scores.ahead(*asked) if self._admission.generous else None
         deciding = self._admission.ask(exchange, principal, self._scores.keys(asked[1], ahead))
         if ahead is not None:
-            # Of the two nearly always the later one, and whoever waits for it alone is woken once.
-            await ahead.settled()
+            # Nearly always the later one of the two, and whoever waits for it alone is woken once. It is heard below.
+            with suppress(ApiError):
+                await ahead.reply
         self._admission.decided(exchange, await deciding)
         if exchange.refused:
             return None

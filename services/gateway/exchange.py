@@ -67,8 +67,24 @@ class Exchange:
         verdict = self.scope.get("verdict")
         return headers if verdict is None else [*headers, *limit_headers(verdict)]
 
-    def read_again(self, body: bytes) -> None:
-        """Hands the body that was read already to whoever reads it next."""
+    async def body(self) -> bytes:
+        """It can be read again."""
+        whole_body = self.scope.get("whole_body")
+        here: bytes | None = whole_body and whole_body(self.receive)
+        if here is None:
+            here = await self._read()
+            self._read_again(here)
+        return here
+
+    async def _read(self) -> bytes:
+        body = bytearray()
+        while True:
+            message = await self.receive()
+            body += message.get("body", b"")
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return bytes(body)
+
+    def _read_again(self, body: bytes) -> None:
         after = self.receive
         messages: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -57,11 +57,6 @@ class Ahead(msgspec.Struct, frozen=True):
     word: bytes
     reply: asyncio.Future[Reply]
 
-    async def settled(self) -> None:
-        """Returns when the reply is here, or will not come: that is said when it is asked for."""
-        with suppress(ApiError):
-            await self.reply
-
 
 class Said(msgspec.Struct, frozen=True):
     """Of an answer, what decides whether it is kept."""

@@ -89,6 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise Refused
         super().on_headers_complete()
         # Not of the cycle: whatever holds its own scope is freed by a search for garbage alone.
+        self.scope["whole_body"] = whole_body  # type: ignore[typeddict-unknown-key]
         self.scope["say_whole"] = self._say_whole  # type: ignore[typeddict-unknown-key]
         self._stage = "body"
         self._head_bytes, self._body_bytes, self._waited_seconds = 0, 0, 0.0
@@ -181,6 +182,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
+
+
+def whole_body(receive: object) -> bytes | None:
+    """The body that is here to its end, without taking it away from `receive`; None where some of it may still come."""
+    cycle = getattr(receive, "__self__", None)
+    return None if not isinstance(cycle, RequestResponseCycle) or cycle.more_body else bytes(cycle.body)
 
 
 def head_problem(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> ApiError | None:

@@ -1,7 +1,6 @@
 """From a caller's body to the event on the bus: the checks, and the id that makes a repeat the same fix."""
 
 from datetime import UTC, datetime
-from operator import attrgetter
 from uuid import UUID
 
 from services.gateway.bodies import BulkLine, ConfidenceBody, FixBody, OutcomeBody
@@ -14,12 +13,9 @@ from shared.features.vector import check_claimed
 from shared.ids import derived_id, fix_id, new_id
 
 MAX_KEY_LENGTH = 255
-SCORED = tuple({*ConfidenceBody.__struct_fields__} & {*Candidate.__struct_fields__})
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 # A diff of 1 MiB in JSON, with room for escapes; bulk bodies are streamed and limited by line.
 MAX_BODY_BYTES = 4 << 20
-
-_scored = attrgetter(*SCORED)
 
 
 def check_agent(principal: Principal, agent_id: str) -> None:
@@ -33,15 +29,22 @@ def check_agent(principal: Principal, agent_id: str) -> None:
 def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Candidate:
     """Raises `ApiError` for an agent that the key may not act for. `check_change` is apart: it is dear."""
     check_agent(principal, body.agent_id)
-    return Candidate(**dict(zip(SCORED, _scored(body), strict=True)), explain=explain)
+    return Candidate(
+        agent_id=body.agent_id,
+        repository=body.repository,
+        author=body.author,
+        fix_type=body.fix_type,
+        signals=body.signals,
+        diff=body.diff,
+        features=body.features,
+        paths=body.paths,
+        explain=explain,
+    )
 
 
 def check_change(body: FixBody | ConfidenceBody) -> None:
     """Exactly one of a readable diff and known features."""
-    if (body.diff is None) == (body.features is None):
-        raise invalid("diff", "send exactly one of diff and features")
-    if body.paths and body.features is None:
-        raise invalid("paths", "goes with features; a diff names its own")
+    check_form(body)
     if body.diff is not None:
         check_diff(body.diff)
     if body.features is not None:
@@ -49,6 +52,13 @@ def check_change(body: FixBody | ConfidenceBody) -> None:
             check_claimed(body.features)
         except ValueError as error:
             raise invalid("features", str(error)) from error
+
+
+def check_form(body: FixBody | ConfidenceBody) -> None:
+    if (body.diff is None) == (body.features is None):
+        raise invalid("diff", "send exactly one of diff and features")
+    if body.paths and body.features is None:
+        raise invalid("paths", "goes with features; a diff names its own")
 
 
 def check_diff(diff: str) -> None:
