@@ -156,6 +156,7 @@ class Runtime:
     def drain(self) -> None:
         """Whoever waits is answered now: what has open connections would keep the process from its end."""
         self.draining.set()
+        self.waiters.close()
         self.readers.let_go("draining")
 
     async def close(self) -> None:

@@ -7,16 +7,20 @@ from uuid import UUID
 
 
 class Waiter:
-    """Done when the fix was scored and categorized, or given up."""
+    """`done` when the fix was scored and categorized, or given up, or nobody shall wait any longer."""
 
     def __init__(self) -> None:
-        self.done = asyncio.Event()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._missing = {"scored", "categorized"}
 
     def heard(self, what: str, *, final: bool = False) -> None:
         self._missing.discard(what)
         if final or not self._missing:
-            self.done.set()
+            self.let_go()
+
+    def let_go(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class Waiters:
@@ -24,10 +28,13 @@ class Waiters:
 
     def __init__(self) -> None:
         self._waiting: dict[UUID, list[Waiter]] = {}
+        self._closed = False
 
     @contextmanager
     def wait_for(self, fix_id: UUID) -> Iterator[Waiter]:
         waiter = Waiter()
+        if self._closed:
+            waiter.let_go()
         self._waiting.setdefault(fix_id, []).append(waiter)
         try:
             yield waiter
@@ -41,3 +48,10 @@ class Waiters:
     def heard(self, fix_id: UUID, what: str, *, final: bool = False) -> None:
         for waiter in self._waiting.get(fix_id, ()):
             waiter.heard(what, final=final)
+
+    def close(self) -> None:
+        """Whoever waits is let go, and whoever comes later does not wait."""
+        self._closed = True
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                waiter.let_go()

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -102,7 +101,7 @@ async def hand_in(runtime: NamedDependency[Runtime], event: FixSubmitted, second
         await runtime.publish(event)
         marked = asyncio.ensure_future(runtime.markers.set(MARKER, event.id))
         if seconds:
-            await first_of([waiter.done.wait(), runtime.draining.wait()], seconds)
+            await asyncio.wait([waiter.done], timeout=seconds)
         await marked
     if not seconds:
         return answered(Accepted(id=event.id, status="accepted"), 202)
@@ -110,14 +109,6 @@ async def hand_in(runtime: NamedDependency[Runtime], event: FixSubmitted, second
     if fix is not None and finished(fix):
         return answered(fix, 201)
     return answered(Accepted(id=event.id, status=fix.status if fix else "accepted"), 202)
-
-
-async def first_of(awaited: Sequence[Coroutine[Any, Any, Any]], seconds: float) -> None:
-    """Returns when one is done, or the time is over."""
-    waiting = [asyncio.ensure_future(one) for one in awaited]
-    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
 
 
 def answered(body: Fix | Accepted, status: int) -> Response[Fix | Accepted]:
