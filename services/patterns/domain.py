@@ -7,7 +7,7 @@ import msgspec
 from services.patterns.embedding import Embedding, place_of
 from services.patterns.model import Model
 from shared.categories.model import Categorization
-from shared.categories.tokens import read_words
+from shared.categories.tokens import Words, read_words
 from shared.diffs import Diff
 from shared.files import language
 
@@ -23,10 +23,15 @@ class Examination(msgspec.Struct, frozen=True):
 
 def examine(diff: Diff, title: str | None, model: Model) -> Examination:
     words = read_words(diff, title)
+    return told(diff, words, place_of(diff, words), model)
+
+
+def told(diff: Diff, words: Words, embedding: Embedding, model: Model) -> Examination:
+    """The rest, for whoever needs the place first."""
     return Examination(
         categorization=model(diff, words),
         model_version=model.version,
-        embedding=place_of(diff, words),
+        embedding=embedding,
         languages=languages(diff),
     )
 

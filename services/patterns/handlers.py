@@ -14,7 +14,8 @@ from nats.aio.msg import Msg
 
 from services.patterns.collaborations import Collaborations
 from services.patterns.commands import answering
-from services.patterns.domain import Examination, examine
+from services.patterns.domain import Examination, examine, told
+from services.patterns.embedding import place_of
 from services.patterns.learnings import Learnings
 from services.patterns.metrics import PatternsMetrics
 from services.patterns.model import Model
@@ -23,6 +24,7 @@ from services.patterns.queries import Neighbours, Wanted
 from services.patterns.ranking import rank_related
 from services.patterns.store import Categorized, Store
 from shared.bus import Bus
+from shared.categories.tokens import read_words
 from shared.contracts.commands import (
     ANALYZE,
     COLLABORATION_JOIN,
@@ -216,9 +218,16 @@ class Handlers:
 
     async def analyze(self, request: ToAnalyze) -> Analysis:
         started = time.perf_counter()
-        examined = examine(readable(request.diff), request.title, self.slot.current)
-        now = self.now()
-        [near] = await self.store.near([Wanted(examined.embedding, now, request.repository)])
+        diff, now = readable(request.diff), self.now()
+        words = read_words(diff, request.title)
+        embedding = place_of(diff, words)
+
+        async def rest() -> Examination:
+            # One turn of the loop, in which the question goes out: Postgres looks around while this one is categorized.
+            await asyncio.sleep(0)
+            return told(diff, words, embedding, self.slot.current)
+
+        [near], examined = await asyncio.gather(self.store.near([Wanted(embedding, now, request.repository)]), rest())
         arrival = Arrival(UUID(int=0), request.repository or "", now, examined)
         placing = place(arrival, near.patterns, near.fixes.values())
         found = examined.categorization

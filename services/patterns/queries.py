@@ -35,6 +35,11 @@ where m.kind = 'category' and m.status = 'champion' order by p.id desc limit 1
 # As `embedding.similarity`, for vectors of unit length.
 SIMILARITY = f"""case when {{paths}} is null or w.paths is null then greatest(0, -({{words}} <#> w.words))
       else {1 - PATH_SHARE} * greatest(0, -({{words}} <#> w.words)) - {PATH_SHARE} * ({{paths}} <#> w.paths) end"""
+# How similar an earlier fix must be, and whether its paths allow for it: the words of most need not be compared. Their
+# product is 1 at most, but for what half precision has rounded up.
+FLOOR = f"case when {{fix}}.pattern_id is null then {ALIKE}::float8 else {DUPLICATE}::float8 end"
+WITHIN_REACH = f"""({{fix}}.paths is null or w.paths is null
+      or {1.001 * (1 - PATH_SHARE)} - {PATH_SHARE} * ({{fix}}.paths <#> w.paths) >= {FLOOR})"""
 # Each of the next three is asked of one `w`. Candidates by each channel's index; one that both find comes twice.
 PATTERNS = f"""
   select c.pattern_id as id, least(1, {SIMILARITY.format(words="c.words", paths="c.paths")}) as similarity
@@ -60,7 +65,8 @@ FIXES = f"""
       union all
       {EARLIER.format(place="and f.place = w.place", limit=SAME_PLACE)}
     ) r where r.embedding is not null and (not r.settled or r.submitted_at >= w.at - interval '{RECENT.days} days')
-  ) s where s.similarity >= case when s.pattern_id is null then {ALIKE}::float8 else {DUPLICATE}::float8 end
+      and {WITHIN_REACH.format(fix="r")}
+  ) s where s.similarity >= {FLOOR.format(fix="s")}
   order by s.similarity desc limit {NEAREST_FIXES}
 """
 # A superseded learning stands for the one that took its place, which may then come more than once.
@@ -74,12 +80,13 @@ LEARNINGS = f"""
   join patterns.agent_learnings t on t.id = coalesce(l.superseded_by, l.id) and t.status = 'active'
 """
 LEARNING_ROW = "n.id, n.title, n.similarity, n.category, n.agent_domains, n.uses, n.successes, n.created_at"
-# A fix that was given up may be sent again: it counts as unknown.
+# A fix that was given up may be sent again: it counts as unknown. The limit keeps all: it is there because the planner
+# cannot know it, so it expects as much of any arguments, and plans once instead of for each change that comes alone.
 NEAR = f"""
 with w as materialized (
   select * from unnest(
     $1::int[], $2::uuid[], $3::halfvec[], $4::sparsevec[], $5::bigint[], $6::timestamptz[], $7::text[]
-  ) as w(i, fix_id, words, paths, place, at, repository)
+  ) as w(i, fix_id, words, paths, place, at, repository) limit (select cardinality($1))
 )
 select w.i,
   exists (select from patterns.fix_patterns k where k.fix_id = w.fix_id and k.status_reason is null) as known,

@@ -5,8 +5,9 @@ how good the numbers are that ship; `shared/categories/artefact.py` reads and wr
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import accumulate, chain, repeat
+from math import exp, log
 from typing import NamedTuple
 from zlib import crc32
 
@@ -98,11 +99,10 @@ def categorize(model: Model, diff: Diff, words: Words) -> Categorization:
     table = model.table(words)
     values = values_of(diff, words)
     said = spoken(words)
-    logs = log_softmax(_logistic(model.edges, table, values, said))
+    scores = _logistic(model.edges, table, values, said)
     if table.forest is not None:
-        trees = log_softmax(table.forest.scores(values, said.crcs, said.weights))
-        logs = log_softmax((1 - table.share) * logs + table.share * trees)
-    return decide(np.exp(logs), table, committed=bool(diff.files))
+        scores = (1 - table.share) * scores + table.share * table.forest.scores(values, said.crcs, said.weights)
+    return decide(softmax(scores.tolist()), table, committed=bool(diff.files))
 
 
 def values_of(diff: Diff, words: Words) -> Floats:
@@ -116,20 +116,19 @@ def _logistic(edges: Floats, table: Table, values: Floats, said: Spoken) -> Floa
     return np.asarray(scores + np.add.reduce(table.bins[np.arange(len(edges)), binned(edges, values)]))
 
 
-def decide(probabilities: Floats, table: Table, *, committed: bool = True) -> Categorization:
+def decide(probabilities: Sequence[float], table: Table, *, committed: bool = True) -> Categorization:
     """The offsets weigh rare categories up; the floor of the one chosen then says whether to commit to it.
 
     Nothing is ever committed to for a change without files (one that was told by its features alone).
     """
-    logs = np.log(np.maximum(probabilities, 1e-9))
-    best = int((logs + table.offsets).argmax())
+    weighed = [log(max(p, 1e-9)) + offset for p, offset in zip(probabilities, table.offsets.tolist(), strict=True)]
+    best = weighed.index(max(weighed))
     certain = committed and probabilities[best] >= table.floors[best]
-    rank = float(np.searchsorted(table.security, log_odds(probabilities[SECURITY]))) / len(table.security)
     return Categorization(
-        probabilities=dict(zip(CATEGORIES, probabilities.tolist(), strict=True)),
+        probabilities=dict(zip(CATEGORIES, probabilities, strict=True)),
         category=CATEGORIES[best] if certain else "uncertain",
-        category_confidence=float(probabilities[best]),
-        security_rank=rank,
+        category_confidence=probabilities[best],
+        security_rank=int(table.security.searchsorted(log_odds(probabilities[SECURITY]))) / len(table.security),
     )
 
 
@@ -175,10 +174,12 @@ def binned(edges: Floats, values: Floats) -> NDArray[np.intp]:
     return np.asarray(np.add.reduce(edges <= values[:, None], axis=1, dtype=np.intp))
 
 
-def log_softmax(scores: Floats) -> Floats:
-    low = scores - np.maximum.reduce(scores)
-    return np.asarray(low - np.log(np.add.reduce(np.exp(low))))
+def softmax(scores: Sequence[float]) -> list[float]:
+    """Of four numbers, which numpy takes longer for."""
+    raised = [exp(score - max(scores)) for score in scores]
+    total = sum(raised)
+    return [each / total for each in raised]
 
 
 def log_odds(probability: float) -> float:
-    return float(np.log(max(probability, 1e-9)) - np.log(max(1 - probability, 1e-9)))
+    return log(max(probability, 1e-9)) - log(max(1 - probability, 1e-9))

@@ -43,13 +43,15 @@ def _moved(files: Iterable[FileChange]) -> float:
     source = [file for file in files if kind(file.path) == "source"]
     here = _telling(file.added[:LINES_PER_FILE] for file in source)
     there = _telling(file.deleted[:LINES_PER_FILE] for file in source)
-    smaller = min(here.total(), there.total())
-    return sum(min(here[line], there[line]) for line in here.keys() & there.keys()) / smaller if smaller else 0.0
+    both = set(here).intersection(there)
+    if not both:
+        return 0.0
+    moved = Counter(filter(both.__contains__, here)) & Counter(filter(both.__contains__, there))
+    return moved.total() / min(len(here), len(there))
 
 
-def _telling(sides: Iterable[Sequence[str]]) -> Counter[str]:
-    bare = map(str.strip, chain.from_iterable(sides))
-    return Counter([line for line in bare if len(line) >= _TELLING_LINE])
+def _telling(sides: Iterable[Sequence[str]]) -> list[str]:
+    return [line for line in map(str.strip, chain.from_iterable(sides)) if len(line) >= _TELLING_LINE]
 
 
 def _overlap(words: Words) -> dict[str, float]:

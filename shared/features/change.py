@@ -3,28 +3,27 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, repeat
+from itertools import chain
 from math import isfinite, log2
-from operator import mul, sub
 
 from shared.diffs import Diff, FileChange
 from shared.files import kind
 
 # Branch points. A question mark before a space is a conditional expression, one before a dot an optional access.
-_BRANCH_WORDS = frozenset(b"if elif for while case catch except match when switch loop unless".split())
+_BRANCH_WORD = re.compile(rb" (?:if|e(?:lif|xcept)|for|wh(?:ile|en)|ca(?:se|tch)|match|switch|loop|unless)(?= )")
 _BRANCH_SIGNS = ("&&", "||")
 _BRANCH_QUESTION = re.compile(r"\?(?:\?|\.|[^\S\n])")
 # Words are runs of letters, digits and underscores; signs beyond ASCII part them too.
 _NO_WORD = re.compile(r"[^\x00-\x7f\w]+")
 _SPACED = bytes(byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in range(256))
-# Lines that open a function, a method or a type. Lines stand here without their indentation.
-_MODIFIERS = "export|default|async|public|private|protected|static|abstract|final"
+# Lines that open a function, a method or a type. Most do not begin with such a letter, and are looked at no further.
+_GAP = r"[^\S\n]"
+_MODIFIERS = r"export|default|async|public|private|protected|static|abstract|final|pub(?:\([^)\n]*\))?"
 _OPENERS = "function|def|fn|func|class|interface|struct|trait|impl|enum|type"
-_DEFINITION = re.compile(rf"(?:(?:{_MODIFIERS}|pub(?:\([^)]*\))?)\s+)*(?:{_OPENERS})\b")
-# Few lines begin so; the others are not looked at further.
-_DEFINITION_BEGINS = frozenset(word[:2] for word in f"{_MODIFIERS}|pub|{_OPENERS}".split("|"))
+_DEFINITION = re.compile(rf"\n{_GAP}*+(?=[acdefipst])(?:(?:{_MODIFIERS}){_GAP}+)*(?:{_OPENERS})\b")
 # As comments begin in any of the languages, docstrings' delimiters among them.
-_COMMENT_BEGINS = ("//", "#", "/*", "*", "--", "<!--", '"""', "'''")
+_COMMENT = re.compile(rf"""\n{_GAP}*+(?=[/#*<"'-])(?://|#|/\*|\*|--|<!--|\"{{3}}|'{{3}})""")
+_INDENTATION = re.compile(r"\n[ \t]*")
 
 # Feature → what it counts. "Source" leaves out tests, documents, configuration, lock and generated files.
 CHANGE_FEATURES: Mapping[str, str] = {
@@ -86,44 +85,43 @@ def _lines(source: list[FileChange]) -> dict[str, float]:
 
 
 class _Side:
-    """One side's lines. Equal lines are looked at once: half a million empty lines cost no more than one."""
+    """One side's lines. Empty ones count, and hold nothing else; equal ones are looked at once."""
 
     def __init__(self, sides: Sequence[Sequence[str]]) -> None:
         self.lines = sum(map(len, sides))
-        self._counts = Counter(chain.from_iterable(sides))
-        # By how often they come.
-        self._bare: dict[int, list[str]] = defaultdict(list)
-        for line, n in zip(map(str.lstrip, self._counts), self._counts.values(), strict=True):
-            self._bare[n].append(line)
+        alike: dict[int, list[str]] = defaultdict(list)
+        for line, n in Counter(filter(None, chain.from_iterable(sides))).items():
+            alike[n].append(line)
+        # By how often its lines come, each behind its line feed.
+        self._texts = {n: "\n".join(["", *lines]) for n, lines in alike.items()}
 
-    def count(self, found: Callable[[list[str]], int]) -> int:
-        """`found` is asked of lines without their indentation."""
-        return sum(n * found(lines) for n, lines in self._bare.items())
+    def count(self, found: Callable[[str], int]) -> int:
+        return sum(n * found(text) for n, text in self._texts.items())
 
     def deepest(self) -> int:
-        bare = map(str.lstrip, self._counts, repeat(" \t"))
-        return max(map(sub, map(len, self._counts), map(len, bare)), default=0)
+        return max((len(max(_INDENTATION.findall(text), key=len)) - 1 for text in self._texts.values()), default=0)
 
     def width(self) -> float:
         """Mean characters a line."""
-        characters = sum(map(mul, map(len, self._counts), self._counts.values()))
-        return characters / self.lines if self.lines else 0.0
+        return self.count(_characters) / self.lines if self.lines else 0.0
 
 
-def _branches(lines: list[str]) -> int:
-    text = "\n".join(lines)
-    words = (text if text.isascii() else _NO_WORD.sub(" ", text)).encode().translate(_SPACED).split()
+def _characters(text: str) -> int:
+    return len(text) - text.count("\n")
+
+
+def _branches(text: str) -> int:
+    spaced = (text if text.isascii() else _NO_WORD.sub(" ", text)).encode().translate(_SPACED)
     signs = sum(map(text.count, _BRANCH_SIGNS)) + len(_BRANCH_QUESTION.findall(text))
-    return sum(map(_BRANCH_WORDS.__contains__, words)) + signs
+    return len(_BRANCH_WORD.findall(spaced + b" ")) + signs
 
 
-def _definitions(lines: list[str]) -> int:
-    begun = [line for line in lines if line[:2] in _DEFINITION_BEGINS]
-    return sum(map(bool, map(_DEFINITION.match, begun)))
+def _definitions(text: str) -> int:
+    return len(_DEFINITION.findall(text))
 
 
-def _comments(lines: list[str]) -> int:
-    return sum(map(str.startswith, lines, repeat(_COMMENT_BEGINS)))
+def _comments(text: str) -> int:
+    return len(_COMMENT.findall(text))
 
 
 def _spread(source: list[FileChange]) -> dict[str, float]:

@@ -99,7 +99,7 @@ def test_a_change_without_files_is_uncertain():
 def test_a_probability_below_its_floor_is_uncertain_and_keeps_its_probabilities():
     table = msgspec.structs.replace(shipped()[1].without_title, offsets=np.zeros(4), floors=np.full(4, 0.6))
 
-    unsure, sure = decide(np.array([0.5, 0.3, 0.1, 0.1]), table), decide(np.array([0.7, 0.1, 0.1, 0.1]), table)
+    unsure, sure = decide([0.5, 0.3, 0.1, 0.1], table), decide([0.7, 0.1, 0.1, 0.1], table)
 
     assert (unsure.category, unsure.category_confidence) == ("uncertain", 0.5)
     assert sure.category == "bug-fix"
