@@ -5,7 +5,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,8 @@ class Frail(Servers):
         pid = self.children[name].pid
         assert pid is not None, f"{name} is not running"
         for process in (pid, *children_of(pid)):
-            os.kill(process, sig)
+            with suppress(ProcessLookupError):  # a backend whose client has left meanwhile
+                os.kill(process, sig)
         while sig == signal.SIGSTOP and state_of(pid) != "T":
             time.sleep(0.001)
 
