@@ -44,9 +44,14 @@ def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Cand
 
 def check_change(body: FixBody | ConfidenceBody) -> None:
     """Exactly one of a readable diff and known features."""
-    check_form(body)
+    check_claims(body)
     if body.diff is not None:
         check_diff(body.diff)
+
+
+def check_claims(body: FixBody | ConfidenceBody) -> None:
+    """All but whether the diff can be read, for what somebody else reads at once, and says so."""
+    check_form(body)
     if body.features is not None:
         try:
             check_claimed(body.features)

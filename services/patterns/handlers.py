@@ -218,7 +218,10 @@ class Handlers:
 
     async def analyze(self, request: ToAnalyze) -> Analysis:
         started = time.perf_counter()
-        diff, now = readable(request.diff), self.now()
+        try:
+            diff, now = parse(request.diff), self.now()
+        except DiffError as error:
+            refuse(400, "invalid_diff", str(error), field="diff")
         words = read_words(diff, request.title)
         embedding = place_of(diff, words)
 

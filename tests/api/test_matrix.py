@@ -54,6 +54,7 @@ async def visited(world: World, limits: str) -> set[Cell]:
     await refused(api)
     await strangers(api)
     await world.start("scoring", "patterns")
+    await unreadable(api)
     known = await prepared(api)
     await stores_away(matrix, api, known, limits)
     await successes(api, known, OPERATIONS)
@@ -94,12 +95,15 @@ async def refused(api: Api) -> None:
             await ask(api, operation, broken.pop("known", NOBODY), **broken)
     for operation in promising("filters_not_served"):
         await ask(api, operation, params={"agent_id": "claude", "domain": "auth", "q": "token"})
-    for operation in promising("invalid_diff"):
-        await ask(api, operation, json=operation.body | {"diff": "no diff"})
     for operation in promising("too_large"):
         await ask(api, operation, **TOO_LARGE)
     for operation in promising("unsupported_media_type"):
         await ask(api, operation, **OTHER_TYPE)
+
+
+async def unreadable(api: Api) -> None:
+    for operation in promising("invalid_diff"):
+        await ask(api, operation, json=operation.body | {"diff": "no diff"})
 
 
 async def strangers(api: Api) -> None:

@@ -12,7 +12,7 @@ from services.gateway.guards import caller, requires
 from services.gateway.predictions import question_of
 from services.gateway.problems import ApiError, details
 from services.gateway.runtime import Runtime
-from services.gateway.submission import candidate, check_change
+from services.gateway.submission import candidate, check_change, check_claims
 from services.gateway.views import ConfidenceBatch
 from shared.contracts.commands import CONFIDENCE, Confidence
 
@@ -25,7 +25,7 @@ async def score(
 ) -> Response[Confidence]:
     """Scores without storing; `?explain=true` adds the contributions of the model."""
     asked = candidate(caller(request), data, explain)
-    check_change(data)
+    check_claims(data)
     said = await runtime.predictions.of(question_of(asked))
     return Response(said, media_type="application/json")  # type: ignore[arg-type]
 

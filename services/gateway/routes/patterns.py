@@ -13,7 +13,6 @@ from services.gateway.knowledge_views import Pattern, PatternRelated
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import not_found
 from services.gateway.runtime import Runtime
-from services.gateway.submission import check_diff
 from services.gateway.views import Page
 from shared.contracts.commands import ANALYZE, PATTERN_RELATED, Analysis, NearPattern, PatternRelatedTo, ToAnalyze
 
@@ -23,7 +22,6 @@ Body = Request[Any, Any, Any]
 @post("/v1/patterns/analyze", status_code=200, guards=[requires("read")])
 async def analyze(data: JSONBody[AnalyzeBody], runtime: NamedDependency[Runtime]) -> Analysis:
     """What kind of change a diff is, and what was learned about its like; nothing is stored."""
-    check_diff(data.diff)
     to_analyze = ToAnalyze(diff=data.diff, title=data.title, repository=data.repository)
     return await runtime.command(ANALYZE, to_analyze, Analysis)
 
