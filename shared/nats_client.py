@@ -45,6 +45,11 @@ class NatsClient(Client):
         self._straight[subscription._id] = take
         return subscription
 
+    async def leave(self, subscription: Subscription) -> None:
+        """What the server has sent until it hears of this still comes."""
+        await subscription.drain()  # type: ignore[no-untyped-call]
+        self._straight.pop(subscription._id, None)
+
     async def request(
         self,
         subject: str,
