@@ -68,10 +68,12 @@ def set_up_traces(service: str, endpoint: str) -> None:
 
 
 def trace_headers() -> dict[str, str]:
-    """W3C `traceparent` of the current span, for the headers of a message."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    return carrier
+    """W3C `traceparent` of the current span, for the headers of a message; nothing outside of one."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return {}
+    headers = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
+    return headers | {"tracestate": context.trace_state.to_header()} if context.trace_state else headers
 
 
 def span(name: str, headers: dict[str, str] | None = None, **attributes: Any) -> AbstractContextManager[trace.Span]:
