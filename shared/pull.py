@@ -68,7 +68,7 @@ class Pull:
         await self._finish()
 
     async def _finish(self) -> None:
-        """A fetch that brings something ends by itself; cut off, what it brings would be handled after `ack_wait`."""
+        """What JetStream has sent is handled too; cut off from it, the rest would be handled after `ack_wait`."""
         self._stopping = True
         while self._reading is not None and not self._reading.done():
             await asyncio.wait({self._reading}, timeout=STOP_SECONDS)
