@@ -1,4 +1,4 @@
-"""nats-py's client without its waiting rooms: what comes goes straight to its reader, what goes is written at once.
+"""nats-py's client without its waiting rooms: what comes goes straight to its reader, what goes is written together.
 
 The library hands a message to a queue and a task that empties it, and what is said to a task that writes; a request
 takes a random token, a timer and a task more. Each is a turn of the loop that somebody waits for: together almost half
@@ -9,6 +9,7 @@ library's. Nobody promised to keep what is overridden; `test_nats_client.py` not
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +32,7 @@ class NatsClient(Client):
         self._asked: dict[str, asyncio.Future[Msg]] = {}
         self._numbers = itertools.count()
         self._inbox: str | None = None
+        self._writing = False
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -42,6 +44,11 @@ class NatsClient(Client):
         subscription = await self.subscribe(subject, queue=queue)
         self._straight[subscription._id] = take
         return subscription
+
+    async def leave(self, subscription: Subscription) -> None:
+        """What the server has sent until it hears of this still comes."""
+        await subscription.drain()  # type: ignore[no-untyped-call]
+        self._straight.pop(subscription._id, None)
 
     async def request(
         self,
@@ -85,16 +92,25 @@ class NatsClient(Client):
             take(self._build_message(sid, subject, reply, data, read))
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
-        """uvloop writes at the end of the loop's turn whatever was said in it, in one call."""
+        """What is said in one turn of the loop is written in one call: a system call costs more than a message."""
         transport = self._transport
         if force_flush or not self.is_connected or transport is None:
             return await super()._flush_pending(force_flush)
-        said, self._pending, self._pending_data_size = self._pending, [], 0
-        if said:
-            transport.writelines(said)
-            # Waits only where the server takes no more.
-            await transport.drain()  # type: ignore[no-untyped-call]
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._write)
+        # Waits only where the server takes no more.
+        await transport.drain()  # type: ignore[no-untyped-call]
         return None
+
+    def _write(self) -> None:
+        """Where the connection has gone meanwhile, its reader finds out, and what was said goes over the next one."""
+        self._writing = False
+        transport = self._transport
+        if self._pending and self.is_connected and transport is not None:
+            with suppress(OSError, RuntimeError):
+                transport.writelines(self._pending)
+                self._pending, self._pending_data_size = [], 0
 
 
 def _too_late(answer: asyncio.Future[Msg]) -> None:

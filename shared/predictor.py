@@ -19,8 +19,8 @@ from shared.features.vector import FEATURE_SET, FEATURES
 _FLOAT64, _RAW_SCORE = 1, 1
 _DOUBLES = struct.Struct(f"{len(FEATURES)}d")
 
-_predict = _LIB.LGBM_BoosterPredictForMatSingleRowFast
-_predict.argtypes = [ctypes.c_void_p] * 4
+# With the interpreter's lock: a row takes microseconds, and giving the lock back and forth is one of them.
+_predict = ctypes.PYFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4)(("LGBM_BoosterPredictForMatSingleRowFast", _LIB))
 _LIB.LGBM_FastConfigFree.argtypes = [ctypes.c_void_p]
 
 
@@ -42,8 +42,9 @@ class Predictor:
             raise ArtefactError(f"LightGBM: {error}") from error
         self._explaining = threading.Lock()
         self._calibrate = artefact.calibration
-        self._row, self._sum = (ctypes.c_double * len(FEATURES))(), ctypes.c_double()
-        self._arguments = (self._prepare(), self._row, ctypes.byref(ctypes.c_int64()), ctypes.byref(self._sum))
+        self._row, self._count, self._sum = (ctypes.c_double * len(FEATURES))(), ctypes.c_int64(), ctypes.c_double()
+        places = (ctypes.c_void_p(ctypes.addressof(place)) for place in (self._row, self._count, self._sum))
+        self._arguments = (self._prepare(), *places)
 
     def _prepare(self) -> ctypes.c_void_p:
         prepared = ctypes.c_void_p()

@@ -8,14 +8,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import nats
 from faststream.exceptions import NackMessage, RejectMessage
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 
 from shared.bus import BATCH_SIZE, PULL_SECONDS, Bus
+from shared.durable import Durable
 from shared.topology import Work, work
 
 # As many as are written at once, and as many that wait for their turn.
@@ -69,7 +68,7 @@ class Pull:
         await self._finish()
 
     async def _finish(self) -> None:
-        """A fetch that brings something ends by itself; cut off, what it brings would be handled after `ack_wait`."""
+        """What JetStream has sent is handled too; cut off from it, the rest would be handled after `ack_wait`."""
         self._stopping = True
         while self._reading is not None and not self._reading.done():
             await asyncio.wait({self._reading}, timeout=STOP_SECONDS)
@@ -80,20 +79,18 @@ class Pull:
     async def _read(self) -> None:
         """Until cancelled. Raises what NATS says where the consumer cannot be read at all."""
         item = work(self._bus.service, self._subject)
-        subscription = await self._bus.js.pull_subscribe_bind(item.durable, item.stream)
+        durable = Durable(self._bus.nc, item.stream, item.durable)
         try:
             while not self._stopping:
                 await self._turn()
-                await self._take(await self._fetched(subscription))
+                await self._take(await self._fetched(durable))
         finally:
-            with suppress(nats.errors.Error, OSError):
-                await subscription.unsubscribe()
+            for message in await durable.close():
+                self._begin(message)
 
-    async def _fetched(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+    async def _fetched(self, durable: Durable) -> list[Msg]:
         try:
-            return await subscription.fetch(BATCH_SIZE, PULL_SECONDS)
-        except TimeoutError:
-            return []
+            return await durable.fetch(BATCH_SIZE, PULL_SECONDS)
         except (nats.errors.Error, OSError):
             await asyncio.sleep(AGAIN_SECONDS)
             return []

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from services.scoring.domain import LOW_EVIDENCE, Change, Thresholds, decide, evidence_of, vector_of
+from services.scoring.domain import LOW_EVIDENCE, Change, Known, Thresholds, decide, vector_of
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.model import Model, Prediction, explain, predict
 from shared.contracts.commands import Confidence, ExplainedConfidence
 from shared.contracts.models import ModelPromoted
-from shared.features.history import History
+from shared.features.vector import unclaimed
 from shared.slot import Slot
 
 
@@ -54,28 +54,27 @@ class Answers:
             self._told = self._scoring_on()
             await self._renewed()
 
-    def __call__(self, changes: Sequence[Change], known: Sequence[History | None]) -> list[Answer]:
-        """One model for all of them. Without history (None) an answer is degraded."""
+    def __call__(self, changes: Sequence[Change], known: Sequence[Known]) -> list[Answer]:
+        """One model for all of them. Where the past was not looked up, an answer is degraded."""
         model = self._slot.current if self._scoring_on() else None
-        vectors = [vector_of(c, h) for c, h in zip(changes, known, strict=True)]
+        vectors = [vector_of(c, k) for c, k in zip(changes, known, strict=True)]
         # A second look without the submitter's claims, where there are any: they alone must not merge anything.
-        unclaimed = [vector_of(c, h, with_signals=False) for c, h in zip(changes, known, strict=True) if c.signals]
+        doubted = [unclaimed(v) for c, v in zip(changes, vectors, strict=True) if c.signals]
         started = time.perf_counter()
-        predictions = predict(model, [*vectors, *unclaimed])
+        predictions = predict(model, [*vectors, *doubted])
         self._metrics.inference.observe(time.perf_counter() - started)
         doubts = iter(predictions[len(vectors) :])
         return [
-            Answer(self._confidence(c, h, p, next(doubts) if c.signals else p), v, model)
-            for c, h, p, v in zip(changes, known, predictions, vectors, strict=False)
+            Answer(self._confidence(c, k.evidence, p, next(doubts) if c.signals else p), v, model)
+            for c, k, p, v in zip(changes, known, predictions, vectors, strict=False)
         ]
 
-    def _confidence(self, change: Change, history: History | None, p: Prediction, doubted: Prediction) -> Confidence:
-        evidence = evidence_of(history)
+    def _confidence(self, change: Change, evidence: int | None, p: Prediction, doubted: Prediction) -> Confidence:
         limits = self._thresholds.get(change.repository) or self._thresholds[""]
         return Confidence(
             confidence=p.confidence,
             source=p.source,
-            degraded=p.source == "formula" or history is None,
+            degraded=p.source == "formula" or evidence is None,
             model_version=p.model_version,
             evidence=evidence,
             low_evidence=None if evidence is None else evidence < LOW_EVIDENCE,

@@ -11,8 +11,8 @@ import msgspec
 from nats.aio.msg import Msg
 
 from services.scoring.answers import Answers
-from services.scoring.domain import Change, change_of
-from services.scoring.history import Event, histories
+from services.scoring.domain import Change, Known, known_of, measured
+from services.scoring.history import Event
 from services.scoring.recent import Recent
 from services.scoring.store import Store
 from shared.bus import Bus
@@ -22,9 +22,9 @@ from shared.contracts.commands import (
     Reply,
     ThresholdsSet,
 )
-from shared.contracts.fixes import FixSubmitted
 from shared.errors import PermanentError
-from shared.features.history import History, Key, Past
+from shared.features.fix_type import normalize_fix_type
+from shared.features.history import Key, Past, history_of
 
 # From one replica to all of them, over core NATS: read them again.
 THRESHOLDS_CHANGED = "thresholds.changed.v1"
@@ -61,15 +61,19 @@ class Commands:
             replies[i] = Reply(value=msgspec.Raw(msgspec.json.encode(explained.get(i, answer.confidence))))
         return msgspec.json.encode([replies[i] for i in range(len(candidates))])
 
-    async def _known(self, changes: Sequence[Change]) -> Sequence[History | None]:
-        """Each candidate on its own: candidates are not each other's past."""
-        events = [change.event() for change in changes]
+    async def _known(self, changes: Sequence[Change]) -> list[Known]:
+        """Each candidate on its own: candidates are not each other's past, but many of them have the same one."""
+        alike = {whose(change): change for change in changes}
+        events = [change.event() for change in alike.values()]
         try:
             stored = await self._recent.pasts(events)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("answering without history: %s", error)
-            return [None] * len(changes)
-        return [histories([event], [past])[0] for event, past in zip(events, stored, strict=True)]
+            return [known_of(None, change.as_of) for change in changes]
+        histories = [history_of(event.keys, past) for event, past in zip(events, stored, strict=True)]
+        known = [known_of(history, event.as_of) for history, event in zip(histories, events, strict=True)]
+        found = dict(zip(alike, known, strict=True))
+        return [found[whose(change)] for change in changes]
 
     async def _past(self, event: Event) -> Mapping[Key, Past]:
         [found], _ = await self._store.pasts([event])
@@ -93,20 +97,22 @@ class Commands:
         await self._answers.decide_by(await self._store.thresholds())
 
 
+def whose(change: Change) -> tuple[str, str | None, str, tuple[str, ...]]:
+    """Candidates that are equal here share their past."""
+    return change.repository, change.author, change.agent_id, change.paths
+
+
 def candidate_change(candidate: Candidate, now: datetime) -> Change:
-    return change_of(
-        FixSubmitted(
-            id=NO_ID,
-            principal="",
-            agent_id=candidate.agent_id,
-            repository=candidate.repository,
-            author=candidate.author,
-            fix_type=candidate.fix_type,
-            signals=candidate.signals,
-            diff=candidate.diff,
-            features=candidate.features,
-            paths=candidate.paths,
-            submitted_at=now,
-        ),
-        now,
+    """Raises `PermanentError` for a diff that is none."""
+    features, paths = measured(candidate)
+    return Change(
+        id=NO_ID,
+        agent_id=candidate.agent_id,
+        repository=candidate.repository,
+        author=candidate.author,
+        fix_type=normalize_fix_type(candidate.fix_type),
+        signals=candidate.signals,
+        as_of=now,
+        features=features,
+        paths=paths,
     )

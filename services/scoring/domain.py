@@ -1,6 +1,6 @@
 """The rules of scoring, without any I/O: what of a fix is measured, what stands behind a number, what it decides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,6 +8,7 @@ import msgspec
 
 from services.scoring.history import Event
 from services.scoring.outcomes import FAILED
+from shared.contracts.commands import Candidate
 from shared.contracts.fixes import Decision, FixSubmitted, Signals
 from shared.diffs import DiffError, parse
 from shared.errors import PermanentError
@@ -15,7 +16,7 @@ from shared.features.change import change_features
 from shared.features.fix_type import mends, normalize_fix_type
 from shared.features.history import MAX_FILES, History, keys_of, touched_paths
 from shared.features.size import expected_failure
-from shared.features.vector import vector
+from shared.features.vector import joined, remembered
 
 # Fewer comparable changes than this behind a number, and the answer says so.
 LOW_EVIDENCE = 20
@@ -62,7 +63,7 @@ def change_of(fix: FixSubmitted, now: datetime) -> Change:
     )
 
 
-def measured(fix: FixSubmitted) -> tuple[Mapping[str, float], tuple[str, ...]]:
+def measured(fix: FixSubmitted | Candidate) -> tuple[Mapping[str, float], tuple[str, ...]]:
     """The change's own features and the paths whose past is looked up; a features-only caller may keep those back."""
     if fix.diff is None:
         return fix.features or {}, tuple(dict.fromkeys(fix.paths))[:MAX_FILES]
@@ -73,17 +74,27 @@ def measured(fix: FixSubmitted) -> tuple[Mapping[str, float], tuple[str, ...]]:
     return change_features(parsed), touched_paths(parsed)
 
 
-def vector_of(change: Change, history: History | None, *, with_signals: bool = True) -> list[float]:
-    """The numbers that are scored, stored and learned from."""
-    signals = change.signals if with_signals else None
-    return vector(change.features, history, change.fix_type, signals, change.as_of)
+class Known(msgspec.Struct, frozen=True):
+    """What the past says of a change, and of every other that shares it: part of its vector, and the evidence.
+
+    `evidence` are comparable changes, by the same author here, or to the most changed of the touched files; None =
+    the past was not looked up.
+    """
+
+    remembered: Sequence[float]
+    evidence: int | None
 
 
-def evidence_of(history: History | None) -> int | None:
-    """Comparable changes behind the number: by the same author here, or to the most changed of the touched files."""
+def known_of(history: History | None, as_of: datetime) -> Known:
     if history is None:
-        return None
-    return max([history.author.changes, *(past.changes for past in history.files)])
+        return Known(remembered(None, as_of), None)
+    comparable = max([history.author.changes, *(past.changes for past in history.files)])
+    return Known(remembered(history, as_of), comparable)
+
+
+def vector_of(change: Change, known: Known) -> list[float]:
+    """The numbers that are scored, stored and learned from."""
+    return joined(change.features, known.remembered, change.fix_type, change.signals)
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 
 from services.scoring.answers import Answers
 from services.scoring.commands import THRESHOLDS_CHANGED, Commands
-from services.scoring.domain import Change, change_of
+from services.scoring.domain import Change, change_of, known_of
 from services.scoring.history import Event, histories
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.outcomes import Judgement, Report
@@ -160,7 +160,9 @@ class Handlers:
 
     def _score(self, heard: Sequence[tuple[Heard, Mapping[Key, Past]]]) -> list[Scored]:
         """Of each fix, with the stored past of its keys."""
-        known = histories([h.event for h, _ in heard], [past for _, past in heard])
+        events = [h.event for h, _ in heard]
+        pasts = histories(events, [past for _, past in heard])
+        known = [known_of(history, event.as_of) for history, event in zip(pasts, events, strict=True)]
         answers = self.answers([h.change for h, _ in heard], known)
         return [
             Scored(

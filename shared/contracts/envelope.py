@@ -41,10 +41,11 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 def seal(event: Event, *, source: str, now: datetime, trace: dict[str, str] | None = None) -> Envelope:
     """Encodes `event` as it is published by the service `source`."""
     event_id = event.event_id()
+    identity = str(event_id)
     headers = {
         "ce-specversion": "1.0",
-        "ce-id": str(event_id),
-        "Nats-Msg-Id": str(event_id),
+        "ce-id": identity,
+        "Nats-Msg-Id": identity,
         "ce-type": event.SUBJECT,
         "ce-source": f"/services/{source}",
         "ce-subject": event.subject_id(),

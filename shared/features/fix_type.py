@@ -18,6 +18,7 @@ _SYNONYMS = {
     "style": "style format",
     "test": "test tests testing",
 }
+FIX_TYPES = tuple(_SYNONYMS)
 _FIX_TYPE = {word: fix_type for fix_type, words in _SYNONYMS.items() for word in words.split()}
 # `fix`, `fix:`, `fix(scope)!: title`; a title without the colon is only a title.
 _PREFIX = re.compile(r"\s*([A-Za-z_-]+)\s*(?:\([^)]*\))?!?\s*(?::|$)")
@@ -51,5 +52,5 @@ def normalize_fix_type(text: str | None) -> str | None:
 
     `text` is the bare word or a title that begins with it.
     """
-    prefix = _PREFIX.match(text or "")
+    prefix = _PREFIX.match(text) if text else None
     return _FIX_TYPE.get(prefix[1].lower().replace("_", "-")) if prefix else None

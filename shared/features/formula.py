@@ -8,7 +8,7 @@ The terms were chosen on the same folds, so untouched repositories will be a lit
 
 import hashlib
 from collections.abc import Callable, Sequence
-from math import exp, isnan, log, log1p
+from math import copysign, exp, isnan, log, log1p
 from typing import NamedTuple
 
 from shared.features.vector import FEATURES
@@ -43,6 +43,8 @@ BIAS = 1.223
 # No change of those histories was surer than this, so no claim may be.
 LIMIT = 6.0
 COLUMNS = tuple((FEATURES.index(term.feature), term) for term in TERMS)
+# As `log_odds` reads them: (column, scale, weight, what the term adds where the feature is not known).
+_READ = tuple((column, term.scale, term.weight, term.weight * term.typical) for column, term in COLUMNS)
 # Trees that were fitted on top of one formula are nothing on top of another.
 FORMULA = hashlib.sha256(
     repr([(t.feature, t.scale.__name__, t.weight, t.typical) for t in TERMS]).encode()
@@ -52,9 +54,9 @@ FORMULA = hashlib.sha256(
 def log_odds(vector: Sequence[float]) -> float:
     """Of holding, for a vector in the order of `FEATURES`; NaN = not known. Within ±6."""
     total = BIAS
-    for column, term in COLUMNS:
+    for column, scale, weight, unknown in _READ:
         value = vector[column]
-        total += term.weight * (term.typical if isnan(value) else term.scale(value))
+        total += unknown if isnan(value) else weight * scale(value)
     return _limited(total)
 
 
@@ -74,4 +76,4 @@ def effects(vector: Sequence[float]) -> tuple[float, dict[str, float]]:
 
 
 def _limited(total: float) -> float:
-    return max(-LIMIT, min(LIMIT, total))
+    return total if -LIMIT <= total <= LIMIT else copysign(LIMIT, total)

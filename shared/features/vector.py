@@ -1,17 +1,28 @@
 """The numbers a model sees of a fix: one definition, used when it is scored and when a model is trained."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import log, nan
+from operator import itemgetter
 
 from shared.contracts.fixes import Signals
 from shared.features.change import CHANGE_FEATURES, change_features, check_claimed
-from shared.features.fix_type import MENDING, normalize_fix_type
+from shared.features.fix_type import FIX_TYPES, MENDING, normalize_fix_type
 from shared.features.history import History, Past
 from shared.features.size import size_risk
 
-__all__ = ["FEATURES", "FEATURE_SET", "change_features", "check_claimed", "normalize_fix_type", "vector"]
+__all__ = [
+    "FEATURES",
+    "FEATURE_SET",
+    "change_features",
+    "check_claimed",
+    "joined",
+    "normalize_fix_type",
+    "remembered",
+    "unclaimed",
+    "vector",
+]
 
 # Raise it when a feature keeps its name and means something else.
 _DEFINITION = 2
@@ -95,6 +106,11 @@ _TYPES = {
 FEATURES: tuple[str, ...] = (*CHANGE_FEATURES, "size_risk", *_HISTORY, *_SIGNALS, *_TYPES)
 # Those that a history tells, and those that the submitter declares.
 REMEMBERED, DECLARED = tuple(_HISTORY), tuple(_TYPES)
+_changed = itemgetter(*CHANGE_FEATURES)
+_NOTHING_REMEMBERED, _NOTHING_CLAIMED = (nan,) * len(_HISTORY), (nan,) * len(_SIGNALS)
+_DECLARED: dict[str | None, tuple[float, ...]] = {None: (nan,) * len(_TYPES)}
+_DECLARED |= {known: tuple(float(known in types) for types in _TYPES.values()) for known in FIX_TYPES}
+_CLAIMED = FEATURES.index(next(iter(_SIGNALS)))
 # Vectors are comparable, and a model fits them, only under the same value.
 FEATURE_SET: str = hashlib.sha256(f"{_DEFINITION}:{','.join(FEATURES)}".encode()).hexdigest()[:16]
 
@@ -108,18 +124,32 @@ def vector(
 ) -> list[float]:
     """One number for each of `FEATURES`, NaN where it is not known.
 
-    `change` has the keys of `CHANGE_FEATURES`; `history` is as of `as_of`, None = not looked up. The first change of a
-    repository has no past that could tell anything.
+    `change` has the keys of `CHANGE_FEATURES`; `history` is as of `as_of`, None = not looked up.
     """
-    values = [*(float(change[name]) for name in CHANGE_FEATURES), size_risk(change)]
+    return joined(change, remembered(history, as_of), normalize_fix_type(fix_type), signals)
+
+
+def remembered(history: History | None, as_of: datetime) -> Sequence[float]:
+    """What the past tells, for each of `REMEMBERED`: of changes that share it, the same.
+
+    The first change of a repository has no past that could tell anything.
+    """
     if history is None or not history.repository.changes:
-        values += [nan] * len(_HISTORY)
-    else:
-        values += [float(value) for value in _history(history, as_of)]
-    values += [_number(read(signals)) if signals else nan for read in _SIGNALS.values()]
-    known = normalize_fix_type(fix_type)
-    values += [float(known in types) if known else nan for types in _TYPES.values()]
-    return values
+        return _NOTHING_REMEMBERED
+    return [*map(float, _history(history, as_of))]
+
+
+def joined(
+    change: Mapping[str, float], remembered: Sequence[float], fix_type: str | None, signals: Signals | None
+) -> list[float]:
+    """`vector` of what is `remembered`; `fix_type` is normalized."""
+    claimed = [_number(read(signals)) for read in _SIGNALS.values()] if signals else _NOTHING_CLAIMED
+    return [*map(float, _changed(change)), size_risk(change), *remembered, *claimed, *_DECLARED[fix_type]]
+
+
+def unclaimed(vector: Sequence[float]) -> list[float]:
+    """The same without the submitter's signals."""
+    return [*vector[:_CLAIMED], *_NOTHING_CLAIMED, *vector[_CLAIMED + len(_NOTHING_CLAIMED) :]]
 
 
 def _history(history: History, as_of: datetime) -> list[float]:

@@ -134,14 +134,14 @@ def test_subscribers_are_made_by_the_bus_alone() -> None:
     assert using({"subscriber"}, *ROOMS) == {"shared/bus.py"}
     # A stream in its order is followed by the client's own means.
     assert using({"subscribe"}, *ROOMS) == {"shared/bus.py", "shared/nats_client.py", "services/gateway/follower.py"}
-    assert using({"hear"}, *ROOMS) == {"shared/bus.py", "shared/nats_client.py"}
+    assert using({"hear"}, *ROOMS) == {"shared/bus.py", "shared/durable.py", "shared/nats_client.py"}
 
 
 def test_consumers_are_read_by_the_framework_or_by_one_loop_of_ours() -> None:
     assert using({"pull_subscribe", "pull_subscribe_bind"}, *ROOMS) == {
-        "shared/pull.py",
         "services/gateway/follower.py",  # every replica's own, which acknowledges nothing
     }
+    assert using({"Durable"}, *ROOMS) == {"shared/pull.py"}
 
 
 def test_streams_consumers_and_buckets_are_declared_in_one_place() -> None:

@@ -78,11 +78,18 @@ async def test_a_question_that_is_given_up_leaves_nothing(client: NatsClient) ->
     assert not client._asked
 
 
-async def test_what_is_said_is_written_before_the_next_turn(client: NatsClient) -> None:
-    """The library's own client would leave it to a task; this one is asked, and has nothing left."""
-    await client.publish(SUBJECT, b"1")
-    assert client._pending == []
-    assert client.pending_data_size == 0
+async def test_what_is_said_in_one_turn_is_written_in_one_call(
+    client: NatsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's own client would leave it to a task; this one has nothing left when the turn is over."""
+    written: list[list[bytes]] = []
+    monkeypatch.setattr(client._transport, "writelines", written.append)
+    for _ in range(3):
+        await client.publish(SUBJECT, b"1")
+    assert written == []
+    await asyncio.sleep(0)
+    assert [len(said) for said in written] == [3]
+    assert (client._pending, client.pending_data_size) == ([], 0)
 
 
 async def test_other_subscriptions_are_as_the_library_has_them(client: NatsClient) -> None:

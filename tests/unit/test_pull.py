@@ -5,7 +5,8 @@ Whoever works after another waits for it, but not for ever.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count, repeat
 from types import SimpleNamespace
 from typing import Any
@@ -21,26 +22,32 @@ from shared.topology import work
 
 
 class Consumer:
-    """Hands over one full fetch, and then nothing; each message says when it is acknowledged."""
+    """A client whose server hands over all that is asked for at once, and then nothing; each message says when it is
+    acknowledged. `last` is sent just before the server hears that nobody listens."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 0) -> None:
         self.acknowledged: list[int] = []
-        self._messages = [SimpleNamespace(number=n, ack=lambda n=n: self._acknowledge(n)) for n in range(BATCH_SIZE)]
+        made = [SimpleNamespace(reply="$JS.ACK", ack=partial(self._acknowledge, n)) for n in range(BATCH_SIZE + last)]
+        self._first, self._last = made[:BATCH_SIZE], made[BATCH_SIZE:]
 
     async def _acknowledge(self, number: int) -> None:
         self.acknowledged.append(number)
 
-    async def pull_subscribe_bind(self, *_: str) -> "Consumer":
-        return self
+    def new_inbox(self) -> str:
+        return "_INBOX.test"
 
-    async def fetch(self, *_: float) -> list[Any]:
-        if not self._messages:
-            await asyncio.Event().wait()
-        found, self._messages = self._messages, []
-        return found
+    async def hear(self, _subject: str, _queue: str, take: Callable[[Any], None]) -> object:
+        self._take = take
+        return object()
 
-    async def unsubscribe(self) -> None:
-        return None
+    async def publish(self, *_: object) -> None:
+        now, self._first = self._first, []
+        for message in now:
+            self._take(message)
+
+    async def leave(self, _: object) -> None:
+        for message in self._last:
+            self._take(message)
 
 
 def pull_of(consumer: Consumer, seconds: float) -> Pull:
@@ -50,7 +57,7 @@ def pull_of(consumer: Consumer, seconds: float) -> Pull:
         time.sleep(seconds)
         await asyncio.sleep(0)
 
-    bus: Any = SimpleNamespace(service="patterns", js=consumer)
+    bus: Any = SimpleNamespace(service="patterns", nc=consumer)
     return Pull(bus, FixSubmitted.SUBJECT, handle)
 
 
@@ -62,6 +69,17 @@ async def test_what_was_read_is_handled_also_when_its_beginning_is_cut_off() -> 
     assert len(consumer.acknowledged) < BATCH_SIZE
     await pull.drain()
     assert sorted(consumer.acknowledged) == list(range(BATCH_SIZE))
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_what_is_sent_while_it_stops_is_handled_too() -> None:
+    consumer = Consumer(last=1)
+    pull = pull_of(consumer, 0)
+    running = asyncio.create_task(pull.run())
+    await asyncio.sleep(STOP_SECONDS / 4)
+    await pull.drain()
+    assert sorted(consumer.acknowledged) == list(range(BATCH_SIZE + 1))
     running.cancel()
     await asyncio.wait({running})
 

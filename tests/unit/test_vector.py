@@ -8,7 +8,15 @@ import pytest
 from shared.contracts.fixes import Signals
 from shared.diffs import Diff, FileChange
 from shared.features.history import MAX_FILES, History, Key, Past, history_of, keys_of, touched_paths
-from shared.features.vector import FEATURE_SET, FEATURES, REMEMBERED, change_features, normalize_fix_type, vector
+from shared.features.vector import (
+    FEATURE_SET,
+    FEATURES,
+    REMEMBERED,
+    change_features,
+    normalize_fix_type,
+    unclaimed,
+    vector,
+)
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 CHANGE = change_features(Diff(files=(FileChange("a.py", None, "M", ("x = 1",), (), 1, False),)))
@@ -34,6 +42,13 @@ def test_every_value_is_a_float_in_the_order_of_the_names() -> None:
     values = vector(CHANGE, history, "fix", Signals(tests_passed=True, ci_status="success", retries=0), NOW)
     assert {type(value) for value in values} == {float}
     assert values[: len(CHANGE)] == list(CHANGE.values())
+
+
+def test_a_vector_that_leaves_out_the_claims_is_the_one_of_a_change_that_claimed_nothing() -> None:
+    history, signals = History(past(4), past(5), past(6), (past(1),)), Signals(tests_passed=True, retries=2)
+    claimed, plain = (vector(CHANGE, history, "fix", s, NOW) for s in (signals, None))
+    assert claimed != plain
+    assert repr(unclaimed(claimed)) == repr(plain)
 
 
 def test_a_new_key_has_the_rate_of_its_repository_and_a_new_repository_about_the_prior() -> None:
