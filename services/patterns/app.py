@@ -8,7 +8,7 @@ from services.patterns.handlers import Handlers
 from services.patterns.learnings import Learnings
 from services.patterns.learnings_store import LearningStore
 from services.patterns.metrics import PatternsMetrics
-from services.patterns.model import Model, load
+from services.patterns.model import load
 from services.patterns.retention_store import rules
 from services.patterns.settings import PatternsSettings
 from services.patterns.store import SCHEMA, Store
@@ -47,7 +47,7 @@ def create_app(settings: PatternsSettings) -> Worker:
     stats = Refreshed(database, generations, registry, SCHEMA, "collaboration_stats", [every(COLLABORATIONS)])
     retention = Retention(database, generations, registry, SCHEMA, rules(settings))
     store = Store(database)
-    begun = Model(None, *shipped())
+    begun = load(None, *shipped())
     slot = Slot("category", lambda sha256: fetch_as(decode, bus.js, sha256), load, metrics.model_faults.inc, begun)
     handlers = Handlers(store, slot, learnings, collaborations, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)

@@ -19,7 +19,7 @@ class Model(msgspec.Struct, frozen=True):
         return categorize(self.numbers, diff, words)
 
 
-def load(version: str, sha256: str, numbers: Numbers) -> Model:
+def load(version: str | None, sha256: str, numbers: Numbers) -> Model:
     """Warm: it has answered once, with a title and without."""
     model = Model(version, sha256, numbers)
     nothing = Diff(files=())
