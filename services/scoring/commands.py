@@ -51,7 +51,8 @@ class Commands:
             try:
                 changes[i] = candidate_change(candidate, now)
             except PermanentError as error:
-                problem = Problem(status=400, code="invalid_diff", detail=str(error), field="diff")
+                detail = str(error.__cause__ or error)  # the field is named beside it
+                problem = Problem(status=400, code="invalid_diff", detail=detail, field="diff")
                 replies[i] = Reply(problem=problem)
         wanted = list(changes.values())
         answers = dict(zip(changes, self._answers(wanted, await self._known(wanted)), strict=True))
