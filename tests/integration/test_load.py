@@ -4,6 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import nats
+import pytest
+from nats.aio.msg import Msg
+
+from shared import bus
+from shared.bus import Bus
 from tests.diffs import fix
 from tests.outages import Frail
 from tests.world import Api, World, eventually
@@ -108,3 +114,29 @@ async def test_a_loop_that_lags_refuses_bulk_work_until_it_turns_again(frail_wor
     busy = False
     await task
     await eventually(lambda: answers(200))
+
+
+async def test_of_more_questions_than_are_answered_at_a_time_some_are_left_and_said_so(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bus, "MOST_ANSWERING", 2)
+    answering, free = Bus(world.settings("scoring_rw"), "scoring"), asyncio.Event()
+
+    @answering.answer("test.asked")
+    async def echo(message: Msg) -> bytes:
+        await free.wait()
+        return message.data
+
+    await answering.open()
+    await answering.start()
+    asked = [asyncio.create_task(world.nats.request("test.asked", b"%d" % number, timeout=3)) for number in range(3)]
+
+    async def left() -> bool:
+        return "test.asked was not answered: 2 others are waiting" in caplog.text
+
+    await eventually(left)
+    free.set()
+    said = await asyncio.gather(*asked, return_exceptions=True)
+    assert sorted(type(answer) for answer in said if not isinstance(answer, Msg)) == [nats.errors.TimeoutError]
+    assert (await world.nats.request("test.asked", b"again", timeout=3)).data == b"again"
+    await answering.stop()
