@@ -41,8 +41,10 @@ class Durable:
         Raises `nats.errors.Error` where JetStream refuses, or cannot be asked.
         """
         if not self._came:
+            # Before the question: what is answered while that still goes out would wake nobody.
+            self._waiting = asyncio.get_running_loop().create_future()
             await self._ask(most, seconds)
-            await self._something()
+            await self._something(self._waiting)
         came, self._came = self._came, []
         if not came and self._refused is not None:
             nats.js.errors.APIError.from_msg(self._refused)
@@ -66,13 +68,11 @@ class Durable:
             self._next, msgspec.json.encode({"batch": most, "expires": int(seconds * 1e9)}), self._inbox
         )
 
-    async def _something(self) -> None:
+    async def _something(self, waiting: asyncio.Future[None]) -> None:
         """Returns when there is something, or when it is too late for it."""
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
-        late = loop.call_at(self._until + LATE_SECONDS, self._wake)
+        late = asyncio.get_running_loop().call_at(self._until + LATE_SECONDS, self._wake)
         try:
-            await self._waiting
+            await waiting
         finally:
             late.cancel()
 

@@ -6,7 +6,7 @@ the bucket is full; `q` the limit, `w` its window in seconds. A draft may still 
 
 from collections.abc import Sequence
 
-from services.gateway.buckets import Verdict
+from services.gateway.buckets import Standing, Verdict
 from services.gateway.policies import Policy
 from services.gateway.problems import ApiError
 
@@ -15,19 +15,18 @@ Headers = list[tuple[bytes, bytes]]
 
 def limit_headers(verdict: Verdict) -> Headers:
     """`X-RateLimit-*` speak of the tighter bucket, the IETF's of both; all times in whole seconds, rounded up."""
-    own, shared, tighter = verdict.own, verdict.everybody, verdict.tighter
-    left, reset, left_all, reset_all = own.remaining, own.reset_seconds, shared.remaining, shared.reset_seconds
-    tight_left, tight_reset = (left, reset) if tighter is own else (left_all, reset_all)
+    tighter, own, shared = verdict.tighter, verdict.own, verdict.everybody
     return [
         (b"x-ratelimit-limit", b"%d" % tighter.policy.limit),
-        (b"x-ratelimit-remaining", b"%d" % tight_left),
-        (b"x-ratelimit-reset", b"%d" % tight_reset),
+        (b"x-ratelimit-remaining", b"%d" % tighter.remaining),
+        (b"x-ratelimit-reset", b"%d" % tighter.reset_seconds),
         (b"ratelimit-policy", f"{own.policy.quoted}, {shared.policy.quoted}".encode()),
-        (
-            b"ratelimit",
-            f'"{own.policy.name}";r={left};t={reset}, "{shared.policy.name}";r={left_all};t={reset_all}'.encode(),
-        ),
+        (b"ratelimit", f"{_state(own)}, {_state(shared)}".encode()),
     ]
+
+
+def _state(standing: Standing) -> str:
+    return f'"{standing.policy.name}";r={standing.remaining};t={standing.reset_seconds}'
 
 
 def limited(violated: Sequence[Policy], retry_after: int) -> ApiError:

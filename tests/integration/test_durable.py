@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import nats
 import pytest
@@ -73,6 +74,24 @@ async def test_nothing_comes_for_so_long_and_then_something(client: NatsClient) 
     assert await durable.fetch(64, 0.2) == []
     await say(client, 1)
     assert await read(durable, 1, 64) == [1]
+    await durable.close()
+
+
+async def test_what_comes_while_the_question_still_goes_out_is_there_at_once(
+    client: NatsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the server takes no more for a moment."""
+    durable, publish = Durable(client, STREAM, DURABLE), client.publish
+    await say(client, 1)
+
+    async def slowly(*said: Any) -> None:
+        await publish(*said)
+        await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(client, "publish", slowly)
+    async with asyncio.timeout(3):
+        [message] = await durable.fetch(64, 10)
+    assert message.data == b"1"
     await durable.close()
 
 
