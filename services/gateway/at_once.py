@@ -63,40 +63,29 @@ class Scores:
             and self._flags.on("coalescing")
         )
 
-    async def question(self, exchange: Exchange, principal: Principal) -> tuple[ConfidenceBody, Question] | None:
+    async def question(self, exchange: Exchange, principal: Principal) -> Question | None:
         """None for what the route has to refuse."""
         try:
             body = _decode(await exchange.body())
-            return body, question_of(candidate(principal, body, EXPLAIN[exchange.query]))
+            check_form(body)
+            return question_of(candidate(principal, body, EXPLAIN[exchange.query]))
         except (msgspec.MsgspecError, UnicodeDecodeError, ApiError):
             return None
 
-    def ahead(self, body: ConfidenceBody, question: Question) -> Ahead | None:
+    def ahead(self, question: Question) -> Ahead | None:
         """Asks scoring while the limiter still decides, if the answer will most likely be wanted."""
-        return self._predictions.ahead(question) if self._predictions.is_new(question) and _right(body) else None
+        return self._predictions.ahead(question) if self._predictions.is_new(question) else None
 
     def keys(self, question: Question, ahead: Ahead | None) -> tuple[str, ...]:
         """What is to be read meanwhile. Whose answer is on its way needs no older one."""
         return question.keys if ahead is None else question.keys[:1]
 
-    async def answer(
-        self, exchange: Exchange, body: ConfidenceBody, question: Question, ahead: Ahead | None
-    ) -> Answer | None:
-        """Raises `ApiError` for what scoring refuses; None for what the route has to refuse."""
+    async def answer(self, exchange: Exchange, question: Question, ahead: Ahead | None) -> Answer:
+        """Raises `ApiError` for what scoring refuses."""
         said = self._predictions.known(exchange.found)
         if said is None:
-            if ahead is None and not _right(body):
-                return None
             said = await self._predictions.ask(question, exchange.found, ahead)
         return coded(200, HEADERS, said, exchange.asked.accept)
-
-
-def _right(body: ConfidenceBody) -> bool:
-    try:
-        check_form(body)
-    except ApiError:
-        return False
-    return True
 
 
 def _length(header: bytes | None) -> int:

@@ -79,11 +79,11 @@ class Edge:
         return answer is not None
 
     async def _score(self, exchange: Exchange, principal: Principal) -> Answer | None:
-        asked = await self._scores.question(exchange, principal)
-        if asked is None:
+        question = await self._scores.question(exchange, principal)
+        if question is None:
             return None
-        ahead = self._scores.ahead(*asked) if self._admission.generous else None
-        deciding = self._admission.ask(exchange, principal, self._scores.keys(asked[1], ahead))
+        ahead = self._scores.ahead(question) if self._admission.generous else None
+        deciding = self._admission.ask(exchange, principal, self._scores.keys(question, ahead))
         if ahead is not None:
             # Nearly always the later one of the two, and whoever waits for it alone is woken once. It is heard below.
             with suppress(ApiError):
@@ -92,7 +92,7 @@ class Edge:
         if exchange.refused:
             return None
         try:
-            return await self._scores.answer(exchange, *asked, ahead)
+            return await self._scores.answer(exchange, question, ahead)
         except ApiError as error:
             with nullcontext() if self._traced else traced(exchange):
                 return finished(problem(error), exchange.method, exchange.asked)

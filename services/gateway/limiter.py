@@ -75,10 +75,8 @@ return answer
 """
 
 Found = Sequence[bytes | None]
-log = logging.getLogger(__name__)
-
-
 Decision = tuple[Verdict, Found]
+log = logging.getLogger(__name__)
 
 
 class Waiting(msgspec.Struct, gc=False):

@@ -27,7 +27,7 @@ def check_agent(principal: Principal, agent_id: str) -> None:
 
 
 def candidate(principal: Principal, body: ConfidenceBody, explain: bool) -> Candidate:
-    """Raises `ApiError` for an agent that the key may not act for. `check_change` is apart: it is dear."""
+    """Raises `ApiError` for an agent that the key may not act for. Whether the change fits is checked apart."""
     check_agent(principal, body.agent_id)
     return Candidate(
         agent_id=body.agent_id,

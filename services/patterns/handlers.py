@@ -217,9 +217,9 @@ class Handlers:
         await self.outbox.publish(envelopes)
 
     async def analyze(self, request: ToAnalyze) -> Analysis:
-        started = time.perf_counter()
+        started, now = time.perf_counter(), self.now()
         try:
-            diff, now = parse(request.diff), self.now()
+            diff = parse(request.diff)
         except DiffError as error:
             refuse(400, "invalid_diff", str(error), field="diff")
         words = read_words(diff, request.title)

@@ -64,7 +64,8 @@ class Commands:
 
     async def _known(self, changes: Sequence[Change]) -> list[Known]:
         """Each candidate on its own: candidates are not each other's past, but many of them have the same one."""
-        alike = {whose(change): change for change in changes}
+        owners = [*map(whose, changes)]
+        alike = dict(zip(owners, changes, strict=True))
         events = [change.event() for change in alike.values()]
         try:
             stored = await self._recent.pasts(events)
@@ -74,7 +75,7 @@ class Commands:
         histories = [history_of(event.keys, past) for event, past in zip(events, stored, strict=True)]
         known = [known_of(history, event.as_of) for history, event in zip(histories, events, strict=True)]
         found = dict(zip(alike, known, strict=True))
-        return [found[whose(change)] for change in changes]
+        return [found[owner] for owner in owners]
 
     async def _past(self, event: Event) -> Mapping[Key, Past]:
         [found], _ = await self._store.pasts([event])

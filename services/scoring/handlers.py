@@ -42,11 +42,10 @@ from shared.outbox import Outbox
 from shared.pull import Pull
 from shared.telemetry import trace_headers
 
-log = logging.getLogger(__name__)
-
-
 # Nobody waits for what patterns has said to stand beside the score: it is told from where patterns keeps it.
 GATHER_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
