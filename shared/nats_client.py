@@ -103,6 +103,11 @@ class NatsClient(Client):
         await transport.drain()  # type: ignore[no-untyped-call]
         return None
 
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        """Behind all that was said before: who waits for its answer takes that for heard."""
+        self._write()
+        await super()._send_ping(future)
+
     def _write(self) -> None:
         """Where the connection has gone meanwhile, its reader finds out, and what was said goes over the next one."""
         self._writing = False

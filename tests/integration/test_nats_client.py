@@ -92,6 +92,17 @@ async def test_what_is_said_in_one_turn_is_written_in_one_call(
     assert (client._pending, client.pending_data_size) == ([], 0)
 
 
+async def test_a_flush_goes_behind_all_that_was_said(client: NatsClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    said, transport = bytearray(), client._transport
+    assert transport is not None
+    write, writelines = transport.write, transport.writelines
+    monkeypatch.setattr(transport, "write", lambda data: (said.extend(data), write(data)))
+    monkeypatch.setattr(transport, "writelines", lambda parts: (said.extend(b"".join(parts)), writelines(parts)))
+    await client.publish(SUBJECT, b"1")
+    await client.flush()
+    assert -1 < said.find(b"PUB ") < said.find(b"PING")
+
+
 async def test_other_subscriptions_are_as_the_library_has_them(client: NatsClient) -> None:
     subscription = await client.subscribe(SUBJECT)
     await client.publish(SUBJECT, b"1")
