@@ -34,7 +34,7 @@ def said(origin: str, text: str) -> None:
 
 def recent(path: Path, repository: str) -> list[BulkLine]:
     """The newest changes with what is known of them."""
-    commits = git_log.read(path, git_log.default_branch(path), git_log.selection(None, RECENT))
+    commits = git_log.read(path, git_log.default_branch(path), git_log.selection(path, None, RECENT))
     return list(fixes(commits, repository, Report(), git_log.observed_until(path, datetime.now(UTC))))
 
 

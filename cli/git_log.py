@@ -71,14 +71,22 @@ class Commit:
 
 def git(repository: Path, *args: str) -> str | None:
     """The answer of a short git command, or null when git refuses."""
-    done = subprocess.run(["git", "-C", str(repository), *args], capture_output=True, check=False)
+    done = _run(repository, *args)
     return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else None
+
+
+def _run(repository: Path, *args: str) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", "-C", str(repository), *args], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise GitError("git is not in the PATH: install it") from None
 
 
 def default_branch(repository: Path) -> str:
     """The branch that counts: what origin calls its head, else main, master, or whatever is checked out."""
-    if git(repository, "rev-parse", "--git-dir") is None:
-        raise GitError(f"{repository} is not a git repository")
+    if (asked := _run(repository, "rev-parse", "--git-dir")).returncode != 0:
+        # No repository, or one that belongs to somebody else: git says what to do then.
+        raise GitError(f"{repository}: {asked.stderr.decode(errors='replace').strip().removeprefix('fatal: ')}")
     for name in (git(repository, "symbolic-ref", "--short", "refs/remotes/origin/HEAD"), "main", "master", "HEAD"):
         if name and git(repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
             return name
@@ -111,9 +119,16 @@ def count(repository: Path, revision: str, selection: Sequence[str]) -> int:
     return int(git(repository, "rev-list", "--count", "--no-merges", *selection, revision, "--") or 0)
 
 
-def selection(since: str | None, limit: int | None) -> list[str]:
-    """The newest `limit` commits, none committed before `since`."""
-    return [*([f"--since={since}"] if since else []), *([f"--max-count={limit}"] if limit else [])]
+def cut_off(repository: Path) -> list[str]:
+    """Where a shallow clone begins: the commits whose parents it lacks, so that what they changed is not known."""
+    path = git(repository, "rev-parse", "--path-format=absolute", "--git-path", "shallow")
+    return Path(path).read_text().split() if path and Path(path).exists() else []
+
+
+def selection(repository: Path, since: str | None, limit: int | None) -> list[str]:
+    """The newest `limit` commits, none committed before `since`, and none of which only a part is known."""
+    bounds = [*([f"--since={since}"] if since else []), *([f"--max-count={limit}"] if limit else [])]
+    return [*bounds, *(f"^{sha}" for sha in cut_off(repository))]
 
 
 def read(repository: Path, revision: str, selected: Sequence[str] = ()) -> Iterator[Commit]:

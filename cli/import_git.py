@@ -51,9 +51,10 @@ def import_history(
     `as_of` is the time up to which the checkout is known to be complete.
     """
     revision = branch or git_log.default_branch(path)
-    selected = git_log.selection(since, limit)
+    selected = git_log.selection(path, since, limit)
     until = as_of or git_log.observed_until(path, datetime.now(UTC))
     report = Report()
+    report.left_out["commits that a shallow clone begins with (git fetch --unshallow)"] = len(git_log.cut_off(path))
     commits = git_log.read(path, revision, selected)
     found = fixes(commits, repository or git_log.repository_name(path), report, until, others)
     total = git_log.count(path, revision, selected)

@@ -66,7 +66,8 @@ class Repository:
     def imported(self, until_day: float = 1000, report: Report | None = None) -> list[BulkLine]:
         revision = git_log.default_branch(self.path)
         until = START + timedelta(days=until_day)
-        return list(fixes(git_log.read(self.path, revision), "acme/area", report or Report(), until))
+        selected = git_log.selection(self.path, None, None)
+        return list(fixes(git_log.read(self.path, revision, selected), "acme/area", report or Report(), until))
 
     def outcomes(self, until_day: float = 1000) -> dict[str, tuple[str, float, str | None] | None]:
         """sha -> kind, day observed, detail; null while not known."""
@@ -228,10 +229,40 @@ def test_only_the_last_thirty_days_are_remembered(repository: Repository) -> Non
 
 
 def test_a_directory_without_history_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(GitError, match="is not a git repository"):
+    with pytest.raises(GitError, match=f"{tmp_path}: not a git repository"):
         git_log.default_branch(tmp_path)
     with pytest.raises(GitError, match="no commit yet"):
         git_log.default_branch(Repository(tmp_path / "empty").path)
+
+
+def test_a_repository_of_somebody_else_is_refused_with_what_git_says_to_do(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit(0, "feat: area", a__py=CODE)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(GitError, match=r"safe\.directory"):
+        git_log.default_branch(repository.path)
+
+
+def test_without_git_that_is_said(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(GitError, match="install it"):
+        git_log.default_branch(repository.path)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_where_a_shallow_clone_begins_nothing_is_taken_for_a_change(
+    repository: Repository, tmp_path: Path, depth: int
+) -> None:
+    """Its first commit looks as if it had written every file, and would be to blame for whatever is mended later."""
+    for day in range(5):
+        repository.commit(day, f"fix: number {day}", a__py=CODE.replace("height\n", f"{day}\n"), b__py=CODE)
+    clone = Repository.__new__(Repository)
+    clone.path = tmp_path / "clone"
+    repository.git("clone", "-q", f"--depth={depth}", f"file://{repository.path}", str(clone.path))
+    assert [fix.title for fix in clone.imported()] == [f"fix: number {day}" for day in range(6 - depth, 5)]
+    assert len(git_log.cut_off(clone.path)) == 1
+    assert git_log.cut_off(repository.path) == []
 
 
 def test_a_history_that_breaks_off_is_an_error_and_not_an_end(repository: Repository) -> None:
