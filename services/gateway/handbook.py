@@ -22,7 +22,8 @@ ELSEWHERE = "Without a domain"
 SHOWN_PATTERNS = 10
 MOST_DOMAINS = 60
 TITLE_CHARACTERS, BODY_CHARACTERS = 200, 1200
-SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>&<:@/])")
+# What Markdown could take for more than text in the midst of a line: its marks, and where GitHub's own sees a link.
+SPECIAL = re.compile(r"[\\`*_\[\]#|~>&<@$]|(?<=www)\.|:(?=//)|(?<=mailto):|(?<=xmpp):", re.I)
 BACKTICKS = re.compile(r"`+")
 # Control, format (zero-width, bidirectional, tags), private and unassigned characters.
 UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
@@ -98,7 +99,7 @@ def outcomes(settled: int, held: int, interval: Interval | None) -> str:
 def inline(text: str) -> str:
     """One line of plain text: nothing in it is Markdown or HTML."""
     line = " ".join(visible(text).split())
-    return SPECIAL.sub(r"\\\1", line[:TITLE_CHARACTERS]) + ("…" if len(line) > TITLE_CHARACTERS else "")
+    return SPECIAL.sub(r"\\\g<0>", line[:TITLE_CHARACTERS]) + ("…" if len(line) > TITLE_CHARACTERS else "")
 
 
 def quoted(text: str) -> str:

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from services.gateway.handbook import BODY_CHARACTERS, MOST_DOMAINS, SHOWN_PATTERNS, handbook, inline, quoted
+from services.gateway.handbook import BODY_CHARACTERS, MOST_DOMAINS, SHOWN_PATTERNS, handbook, inline, quoted, visible
 from services.gateway.knowledge_views import HandbookLearning, HandbookPattern
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -39,8 +41,8 @@ def test_each_domain_tells_its_learnings_and_patterns_with_how_they_fared() -> N
     assert SECTION.findall(text) == ["auth", "Without a domain"]
     assert "### Accept a missing token\n\nbug-fix; 3 of 4 held (75%, 95 % interval 30% to 95%)" in text
     assert "```text\nReturn early.\n```" in text
-    assert r"- **bug\-fix in src\/auth\.py**: 7 fixes; 3 of 4 held" in text
-    assert r"such as “fix\: no token” in acme\/shop" in text
+    assert "- **bug-fix in src/auth.py**: 7 fixes; 3 of 4 held" in text
+    assert "such as “fix: no token” in acme/shop" in text
     assert "As of 2026-03-01T12:00:00+00:00." in text
     assert "no outcome known yet" in text.split("Without a domain")[1]
 
@@ -91,8 +93,27 @@ def test_a_body_cannot_end_its_fence_and_hides_nothing(body: str) -> None:
 
 
 def test_a_line_is_plain_text() -> None:
-    assert inline("# [x](http://e)\n<b>") == r"\# \[x\]\(http\:\/\/e\) \<b\>"
+    assert inline("# [x](http://e)\n<b>") == r"\# \[x\](http\://e) \<b\>"
     assert inline("a\u200bb") == "ab"
+    assert inline("fix(auth): no token in src/auth-2.py!") == "fix(auth): no token in src/auth-2.py!"
+
+
+@pytest.mark.parametrize(
+    "text", ["https://e.org/a", "HTTP://e.org", "www.e.org", "WWW.e.org", "a@e.org", "mailto:a@e.org", "xmpp:a@e.org/b"]
+)
+def test_no_address_is_a_link(text: str) -> None:
+    assert not re.search(r"(?i)(?<!\\)://|www\.|(?<!\\)@|(mailto|xmpp):", inline(text))
+
+
+MARKED = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from("`#\n*<>[]()-~|\\_!&;$"), max_size=80))
+def test_a_reader_of_markdown_sees_the_line_as_it_was(text: str) -> None:
+    line = " ".join(visible(text).split())
+    (item,) = [token for token in MARKED.parse(f"- **x**: “{inline(text)}” here\n") if token.type == "inline"]
+    assert {child.type for child in item.children or ()} <= {"text", "text_special", "strong_open", "strong_close"}
+    assert "".join(child.content for child in item.children or ()) == f"x: “{line}” here"
 
 
 def unfenced(text: str) -> list[str]:
