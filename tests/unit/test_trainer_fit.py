@@ -230,5 +230,5 @@ async def test_the_process_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
     )
     assert child.stdin is not None
     child.stdin.close()
-    assert await asyncio.wait_for(child.wait(), 20) == 1
+    assert await asyncio.wait_for(child.wait(), 60) == 1
     assert list(tmp_path.iterdir()) == []
