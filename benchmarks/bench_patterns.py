@@ -146,9 +146,24 @@ def worst() -> Iterator[tuple[str, str]]:
     line = "    total = compute(order.total, user.token) if cached else retry({})\n"
     lines = [line.format(number) for number in range(size // (len(line) + 6))]
     yield "ordinary code", f"{head}@@ -0,0 +1,{len(lines)} @@\n+" + "+".join(lines)
+    lines = [f"+{number:05x}\n" for number in range(size // 7)]
+    yield "lines of five letters, no two alike", f"{head}@@ -0,0 +1,{len(lines)} @@\n" + "".join(lines)
+    lines = ["-a\n+b\n"] * (size // 6)
+    yield "lines replaced one by one", f"{head}@@ -1,{len(lines)} +1,{len(lines)} @@\n" + "".join(lines)
+    yield "hunks of two lines", head + "@@ -1 +1 @@\n-a\n+b\n" * (size // 18)
     yield "one line", f"{head}@@ -0,0 +1 @@\n+" + "ab " * (size // 3) + "\n"
     small = "diff --git a/s/{0}.py b/s/{0}.py\n--- a/s/{0}.py\n+++ b/s/{0}.py\n@@ -1 +1 @@\n-a\n+b\n"
     yield "12,000 files", "".join(small.format(number) for number in range(11_900))
+    renamed = "diff --git a/s/{0}.py b/t/{0}.py\nsimilarity index 100%\nrename from s/{0}.py\nrename to t/{0}.py\n"
+    yield "renamed files", "".join(renamed.format(number) for number in range(9_500))
+    merged = "diff --cc s/{0}.py\n--- a/s/{0}.py\n+++ b/s/{0}.py\n@@@ -1 -1 +1 @@@\n- a\n -b\n++c\n"
+    yield "files of a merge", "".join(merged.format(number) for number in range(11_900))
+    parents, empty = 5_000, size - 70_000
+    mark, counts = "@" * (parents + 1), f" -1,{empty}" * parents
+    yield (
+        "a merge of 5,000 parents",
+        f"diff --cc a.py\n--- a/a.py\n+++ b/a.py\n{mark}{counts} +1,{empty} {mark}\n" + "\n" * empty,
+    )
 
 
 def reading() -> None:

@@ -2,12 +2,20 @@
 
 import re
 
-_HUNK = re.compile(r"@@ -\d+(?:,(\d{1,9}))? \+\d+(?:,(\d{1,9}))? @@")
-_COMBINED = re.compile(r"(@@@+)((?: -\d+(?:,\d{1,9})?)+) \+\d+(?:,(\d{1,9}))? \1")
-# Mailers strip the space of an empty context line.
+# None of them looks past the end of a line.
+_HUNK = re.compile(r"@@ -\d+(?:,(\d{1,9}))? \+\d+(?:,(\d{1,9}))? @@.*")
+_COMBINED = re.compile(r"(@@@+)((?: -\d+(?:,\d{1,9})?)+) \+\d+(?:,(\d{1,9}))? \1.*")
+# Of few lines, none empty or a note, and what follows cannot be one more.
+_SHORT_HUNK = re.compile(r"@@ -\d++(?:,(\d{1,9}))? \+\d++(?:,(\d{1,9}))? @@.*((?:\n[-+ ].*){1,20}+)\n(?![-+ \\\r\n])")
+# Before the first line that cannot be a hunk's. Mailers strip the space of an empty context line.
+_STOP = re.compile(r"\n(?![-+ \\\r\n])")
 _CONTEXT = (" ", "", "\r")
-_SIGNATURE = ("-- ", "--")
-_MARKS = ("+", "-", " ", "\\")
+_ADDED = re.compile(r"\n\+(.*)")
+_DELETED = re.compile(r"\n-(.*)")
+# A line of the hunk, and neither the next file's header nor a mail's signature.
+_MORE = re.compile(r"(?!--- .*\n\+\+\+ |-- ?\r*\n)(?:[-+]| [^\S\n]*+\S)")
+# Characters of a hunk that are read line by line, and that are counted at once where there are more.
+_SHORT, _BLOCK = 200, 1 << 12
 
 
 class DiffError(ValueError):
@@ -19,36 +27,75 @@ class DiffError(ValueError):
         self.line = line
 
 
-def is_hunk(line: str) -> bool:
-    return _HUNK.match(line) is not None or _COMBINED.match(line) is not None
+def wrong(text: str, at: int, reason: str) -> DiffError:
+    """For the line that begins at `at`."""
+    return DiffError(reason, text.count("\n", 0, at))
 
 
-def read_hunk(lines: list[str], at: int, added: list[str], deleted: list[str]) -> int:
-    """Reads the hunk whose header is `lines[at]` and answers the index after it. Raises `DiffError`."""
-    if plain := _HUNK.match(lines[at]):
-        old, new = plain.groups("1")
-        end = _plain(lines, at, int(old), int(new), added, deleted)
-    elif combined := _COMBINED.match(lines[at]):
-        olds = [_count(old.partition(",")[2]) for old in combined[2].split()]
-        end = _combined(lines, at, olds, _count(combined[3]), added, deleted)
+def is_hunk(text: str, at: int) -> bool:
+    return _HUNK.match(text, at) is not None or _COMBINED.match(text, at) is not None
+
+
+def read_hunk(text: str, at: int, added: list[str], deleted: list[str]) -> int:
+    """Reads the hunk whose header begins at `at`, and answers where the line after it does. Raises `DiffError`.
+
+    A line feed closes each line of `text`, and one stands before the first.
+    """
+    if (short := _SHORT_HUNK.match(text, at)) and (sides := short_hunk(short[3], short[1], short[2])):
+        added += sides[0]
+        deleted += sides[1]
+        return short.end()
+    if header := _HUNK.match(text, at):
+        old, new = header.groups("1")
+        stop = _stop(text, header.end())
+        end = _plain(text, header.end(), stop, int(old), int(new), added, deleted)
+    elif header := _COMBINED.match(text, at):
+        olds = [_count(old.partition(",")[2]) for old in header[2].split()]
+        stop = _stop(text, header.end())
+        end = _combined(text, header.end(), stop, olds, _count(header[3]), added, deleted)
     else:
-        raise DiffError("not a hunk header: it reads `@@ -1,2 +1,3 @@`", at + 1)
-    return _after(lines, at, end)
+        raise wrong(text, at, "not a hunk header: it reads `@@ -1,2 +1,3 @@`")
+    if end != stop and end and text.startswith("\\", end + 1):
+        end = text.find("\n", end + 1)
+    if not end or (end != stop and _MORE.match(text, end + 1)):
+        raise wrong(text, at, "the hunk has not the lines its header counts: send the diff whole and unedited")
+    return end + 1
+
+
+def short_hunk(lines: str, old: str | None, new: str | None) -> tuple[list[str], list[str]] | None:
+    """The lines added and deleted, None where not all are counted. Each of `lines` stands behind its line feed."""
+    kept = lines.count("\n ")
+    if lines.count("\n-") + kept != _count(old) or lines.count("\n+") + kept != _count(new):
+        return None
+    return _ADDED.findall(lines), _DELETED.findall(lines)
 
 
 def _count(digits: str | None) -> int:
     return int(digits) if digits else 1
 
 
-def _plain(lines: list[str], header: int, old: int, new: int, added: list[str], deleted: list[str]) -> int:
-    if not (old and new) and (lines_of := _one_sided(lines[header + 1 : header + 1 + old + new], "+" if new else "-")):
-        (added if new else deleted).extend(lines_of)
-        if len(lines_of) == old + new:
-            return header + 1 + old + new
-        raise _cut(header)
-    at = header + 1
-    # A hunk has at most one note besides each line, so this slice is never longer than twice what it counts.
-    for line in lines[at : at + 2 * (old + new)]:
+def _stop(text: str, at: int) -> int:
+    stop = _STOP.search(text, at)
+    return stop.start() if stop else len(text)
+
+
+def _plain(text: str, at: int, stop: int, old: int, new: int, added: list[str], deleted: list[str]) -> int | None:
+    """Where the last of the counted lines ends, None where they do not add up. The header ends at `at`."""
+    # A hunk has at most one note besides each line.
+    most = 2 * (old + new)
+    while stop - at > _SHORT and (old > 0 or new > 0):
+        end = text.find("\n", at + _BLOCK, stop) if stop - at > _BLOCK else stop
+        end = stop if end < 0 else end
+        lines, more, less = text.count("\n", at, end), text.count("\n+", at, end), text.count("\n-", at, end)
+        notes = text.count("\n\\", at, end)
+        old_left, new_left = old - (lines - more - notes), new - (lines - less - notes)
+        if old_left < 0 or new_left < 0 or lines > most or (notes and not (old_left or new_left)):
+            stop = end
+            break
+        added += text[at + 2 : end].split("\n+") if more == lines else _ADDED.findall(text, at, end) if more else ()
+        deleted += text[at + 2 : end].split("\n-") if less == lines else _DELETED.findall(text, at, end) if less else ()
+        at, old, new, most = end, old_left, new_left, most - lines
+    for line in text[at:stop].split("\n")[1 : 1 + most]:
         kind = line[:1]
         if kind == "+" and new > 0:
             new -= 1
@@ -62,55 +109,40 @@ def _plain(lines: list[str], header: int, old: int, new: int, added: list[str], 
             old -= 1
             new -= 1
         elif kind != "\\":
-            raise _cut(header)
-        at += 1
-    if old or new:
-        raise _cut(header)
-    return at
+            return None
+        at += len(line) + 1
+    return None if old or new else at
 
 
-def _one_sided(lines: list[str], sign: str) -> list[str] | None:
-    """The lines without their sign, or None unless each has it: a whole file that came or went, read at once."""
-    text = "\n".join(lines)
-    bare = text[1:].split(f"\n{sign}")
-    return bare if text.startswith(sign) and len(bare) == len(lines) else None
-
-
-def _combined(lines: list[str], header: int, olds: list[int], new: int, added: list[str], deleted: list[str]) -> int:
+def _combined(
+    text: str, at: int, stop: int, olds: list[int], new: int, added: list[str], deleted: list[str]
+) -> int | None:
     """One column a parent: `+` the line is not in that parent, `-` it is there and not in the result."""
-    at, width = header + 1, len(olds)
-    while new > 0 or any(old > 0 for old in olds):
-        if at == len(lines):
-            raise _cut(header)
-        marks, text = lines[at][:width].strip("\r").ljust(width), lines[at][width:]
-        at += 1
-        if marks[0] == "\\":
+    width, left, kept = len(olds), new + sum(olds), 0
+    seen: dict[str, int] = {}
+    for line in text[at:stop].split("\n")[1:]:
+        if left <= 0:
+            break
+        at += len(line) + 1
+        if not line:
+            left -= 1 + width
+            kept += 1
+            continue
+        marks = line[:width].strip("\r")
+        if marks.startswith("\\"):
             continue
         if marks.strip(" +-"):
-            raise _cut(header)
+            return None
         gone = "-" in marks
-        new -= not gone
-        olds = [old - (mark == ("-" if gone else " ")) for old, mark in zip(olds, marks, strict=True)]
-        if marks[0] != " ":
-            (deleted if gone else added).append(text)
-    if new or any(olds):
-        raise _cut(header)
-    return at
-
-
-def _cut(header: int) -> DiffError:
-    return DiffError("the hunk has not the lines its header counts: send the diff whole and unedited", header + 1)
-
-
-def _after(lines: list[str], header: int, at: int) -> int:
-    """Past the no-newline note; a changed line that follows at once would be one more than the header counts."""
-    if at == len(lines) or lines[at][:1] not in _MARKS:
-        return at
-    if lines[at].startswith("\\"):
-        at += 1
-    rest = lines[at : at + 2]
-    more = bool(rest) and rest[0][:1] in ("+", "-", " ") and bool(rest[0].strip())
-    next_file = len(rest) == 2 and rest[0].startswith("--- ") and rest[1].startswith("+++ ")
-    if more and not next_file and rest[0].rstrip("\r") not in _SIGNATURE:
-        raise _cut(header)
-    return at
+        left -= marks.count("-") if gone else 1 + width - marks.count("+")
+        kept += not gone
+        seen[marks] = seen.get(marks, 0) + 1
+        if marks[:1] in ("+", "-"):
+            (deleted if gone else added).append(line[width:])
+    # Marks once for all lines that have the same, and none for columns that a line leaves out: there may be thousands.
+    for marks, n in seen.items():
+        sign, step = ("-", -n) if "-" in marks else ("+", n)
+        for parent, mark in enumerate(marks):
+            if mark == sign:
+                olds[parent] += step
+    return at if {new, *olds} == {kept} else None

@@ -4,31 +4,29 @@ import re
 
 ABSENT = "/dev/null"
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_QUOTED = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f": b"\f", b"r": b"\r"}
+_BYTES = _LETTERS | {b"%03o" % byte: bytes([byte]) for byte in range(256)}
 # `diff -N` dates a missing side with the epoch, in the local time zone.
 _EPOCH = re.compile(r"\t(1970-01-01|1969-12-31) ")
 
 
 def unquoted(name: str) -> str:
     """`name` without git's C-style quotes; octal escapes are bytes of UTF-8, wrong ones become U+FFFD."""
-    quoted = _QUOTED.fullmatch(name)
+    quoted = _QUOTED.fullmatch(name) if name.startswith('"') else None
     if quoted is None:
         return name
-    return _ESCAPE.sub(_byte, quoted[1].encode()).decode(errors="replace")
-
-
-def _byte(escape: re.Match[bytes]) -> bytes:
-    code = escape[1]
-    return bytes([int(code, 8)]) if code.isdigit() and len(code) == 3 else _LETTERS.get(code, code)
+    parts = _ESCAPE.split(quoted[1].encode())
+    parts[1::2] = [_BYTES.get(code, code) for code in parts[1::2]]
+    return b"".join(parts).decode(errors="replace")
 
 
 def side(header: str) -> str:
     """The name in a `--- ` or `+++ ` line, `ABSENT` where that side does not exist."""
-    if _EPOCH.search(header):
+    if "\t" in header and _EPOCH.search(header):
         return ABSENT
-    return unquoted(header[4:].split("\t", 1)[0].rstrip())
+    return unquoted(header[4:].partition("\t")[0].rstrip())
 
 
 def git_sides(names: str) -> tuple[str, str] | None:

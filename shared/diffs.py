@@ -20,7 +20,7 @@ def parse(text: str) -> Diff:
     Raises `DiffError` for a text that is no complete diff, or longer than `MAX_BYTES` in UTF-8.
     """
     _refuse_unreadable(text)
-    files = read_files(_lines(text))
+    files = read_files(_with_line_feeds(text))
     if not files:
         raise DiffError("no diff found: send the output of `git diff` or `diff -u`, file headers included")
     return Diff(files=files)
@@ -43,8 +43,6 @@ def _line_of(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
-def _lines(text: str) -> list[str]:
-    """Split at line feeds alone; where every line ends in CRLF that is the transport's, else it is the file's."""
-    if text.count("\r\n") == text.count("\n"):
-        text = text.replace("\r\n", "\n")
-    return text.removesuffix("\n").split("\n")
+def _with_line_feeds(text: str) -> str:
+    """Lines end at line feeds alone; where every line ends in CRLF that is the transport's, else it is the file's."""
+    return text.replace("\r\n", "\n") if text.count("\r\n") == text.count("\n") else text

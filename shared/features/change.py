@@ -1,18 +1,19 @@
 """What a diff says about its change, as numbers. Nothing here knows who made it, or what happened before."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from math import isfinite, log2
 
 from shared.diffs import Diff, FileChange
 from shared.files import kind
 
-# Branch points. A question mark before a space is a conditional expression, one before a dot an optional access.
+# Branch points. A question mark before a space is a conditional expression, one before a dot an optional access, and
+# of several in a row each pair is one.
 _BRANCH_WORD = re.compile(rb" (?:if|e(?:lif|xcept)|for|wh(?:ile|en)|ca(?:se|tch)|match|switch|loop|unless)(?= )")
-_BRANCH_SIGNS = ("&&", "||")
-_BRANCH_QUESTION = re.compile(r"\?(?:\?|\.|[^\S\n])")
+_BRANCH_SIGNS = ("&&", "||", "??")
+_BRANCH_QUESTION = re.compile(r"\?(?:\.|[^\S\n])")
 # Words are runs of letters, digits and underscores; signs beyond ASCII part them too.
 _NO_WORD = re.compile(r"[^\x00-\x7f\w]+")
 _SPACED = bytes(byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in range(256))
@@ -20,10 +21,10 @@ _SPACED = bytes(byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") e
 _GAP = r"[^\S\n]"
 _MODIFIERS = r"export|default|async|public|private|protected|static|abstract|final|pub(?:\([^)\n]*\))?"
 _OPENERS = "function|def|fn|func|class|interface|struct|trait|impl|enum|type"
-_DEFINITION = re.compile(rf"\n{_GAP}*+(?=[acdefipst])(?:(?:{_MODIFIERS}){_GAP}+)*(?:{_OPENERS})\b")
+_DEFINITION = re.compile(rf"\n{_GAP}*+(?=[acdefipst])(?:(?:{_OPENERS})\b|(?:(?:{_MODIFIERS}){_GAP}+)+(?:{_OPENERS})\b)")
 # As comments begin in any of the languages, docstrings' delimiters among them.
 _COMMENT = re.compile(rf"""\n{_GAP}*+(?=[/#*<"'-])(?://|#|/\*|\*|--|<!--|\"{{3}}|'{{3}})""")
-_INDENTATION = re.compile(r"\n[ \t]*")
+_INDENTATION = re.compile(r"\n *")
 
 # Feature → what it counts. "Source" leaves out tests, documents, configuration, lock and generated files.
 CHANGE_FEATURES: Mapping[str, str] = {
@@ -73,46 +74,33 @@ def _lines(source: list[FileChange]) -> dict[str, float]:
     return {
         "la": added.lines,
         "ld": deleted.lines,
-        "br_add": added.count(_branches),
-        "br_rem": deleted.count(_branches),
-        "fn_add": added.count(_definitions),
-        "fn_rem": deleted.count(_definitions),
-        "cm_add": added.count(_comments),
-        "indent_add": added.deepest(),
-        "indent_rem": deleted.deepest(),
+        "br_add": _branches(added.text),
+        "br_rem": _branches(deleted.text),
+        "fn_add": _definitions(added.text),
+        "fn_rem": _definitions(deleted.text),
+        "cm_add": _comments(added.text),
+        "indent_add": _deepest(added.text),
+        "indent_rem": _deepest(deleted.text),
         "width_add": added.width(),
     }
 
 
 class _Side:
-    """One side's lines. Empty ones count, and hold nothing else; equal ones are looked at once."""
+    """One side's lines. Empty ones count, and hold nothing else."""
 
     def __init__(self, sides: Sequence[Sequence[str]]) -> None:
         self.lines = sum(map(len, sides))
-        alike: dict[int, list[str]] = defaultdict(list)
-        for line, n in Counter(filter(None, chain.from_iterable(sides))).items():
-            alike[n].append(line)
-        # By how often its lines come, each behind its line feed.
-        self._texts = {n: "\n".join(["", *lines]) for n, lines in alike.items()}
-
-    def count(self, found: Callable[[str], int]) -> int:
-        return sum(n * found(text) for n, text in self._texts.items())
-
-    def deepest(self) -> int:
-        return max((len(max(_INDENTATION.findall(text), key=len)) - 1 for text in self._texts.values()), default=0)
+        # Each behind its line feed.
+        self.text = "\n".join(["", *filter(None, chain.from_iterable(sides))])
 
     def width(self) -> float:
         """Mean characters a line."""
-        return self.count(_characters) / self.lines if self.lines else 0.0
-
-
-def _characters(text: str) -> int:
-    return len(text) - text.count("\n")
+        return (len(self.text) - self.text.count("\n")) / self.lines if self.lines else 0.0
 
 
 def _branches(text: str) -> int:
     spaced = (text if text.isascii() else _NO_WORD.sub(" ", text)).encode().translate(_SPACED)
-    signs = sum(map(text.count, _BRANCH_SIGNS)) + len(_BRANCH_QUESTION.findall(text))
+    signs = sum(map(text.count, _BRANCH_SIGNS)) + len(_BRANCH_QUESTION.findall(text.replace("??", "")))
     return len(_BRANCH_WORD.findall(spaced + b" ")) + signs
 
 
@@ -122,6 +110,15 @@ def _definitions(text: str) -> int:
 
 def _comments(text: str) -> int:
     return len(_COMMENT.findall(text))
+
+
+def _deepest(text: str) -> int:
+    """Characters of the deepest indentation. Each search is for one that is deeper than all before."""
+    text, deepest, at = text.replace("\t", " "), 0, 0
+    while (at := text.find("\n" + " " * (deepest + 1), at)) >= 0:
+        indented = _INDENTATION.match(text, at)
+        deepest = len(indented[0]) - 1 if indented else deepest
+    return deepest
 
 
 def _spread(source: list[FileChange]) -> dict[str, float]:

@@ -156,6 +156,23 @@ def test_what_is_no_whole_diff_is_refused_with_its_line(text: str, word: str, li
     assert line is None or refused.value.line == line
 
 
+@pytest.mark.parametrize("number", [3, 40, 3000])
+@pytest.mark.parametrize(
+    "tail", ["", "\\ No newline at end of file\n", "-- \n2.39.5\n\n", "\n", "--- a/y\n+++ b/y\n@@ -0,0 +1 @@\n+\n"]
+)
+def test_a_hunk_of_any_length_ends_where_its_counts_say(number: int, tail: str) -> None:
+    rng = random.Random(number)
+    lines = [rng.choice("+- ") + rng.choice(LINES) for _ in range(number)] + ["+end"]
+    old, new = (sum(line[0] in (" ", sign) for line in lines) for sign in "-+")
+    start = f"--- a/x\n+++ b/x\n@@ -1,{old} +1,{new} @@\n"
+    change = parse(start + "\n".join(lines) + "\n" + tail).files[0]
+    assert change.added == tuple(line[1:] for line in lines if line[0] == "+")
+    assert change.deleted == tuple(line[1:] for line in lines if line[0] == "-")
+    for wrong in ([*lines, "+more"], ["text", *lines]):
+        with pytest.raises(DiffError, match="line 3: the hunk has not the lines"):
+            parse(start + "\n".join(wrong) + "\n" + tail)
+
+
 def test_every_cut_inside_the_last_hunk_is_refused() -> None:
     start = ONE.index("@@\n") + 2
     ends = [i for i in range(start, len(ONE) - 1) if ONE[i] == "\n"]
@@ -179,6 +196,16 @@ def test_a_mebibyte_is_read_in_well_under_a_second() -> None:
     assert len(only(text).added) == 24_000
     # Measured at about 10 ms; the bound leaves room for a busy machine, and still catches a quadratic reader.
     assert time.process_time() - started < 0.5
+
+
+def test_a_merge_of_thousands_of_parents_is_read_in_time_that_grows_with_its_text_alone() -> None:
+    parents, lines = 20_000, 100_000
+    mark, counts = "@" * (parents + 1), f" -1,{lines}" * parents
+    text = f"diff --cc x\n--- a/x\n+++ b/x\n{mark}{counts} +1,{lines + 1} {mark}\n{'+' * parents}y\n" + "\n" * lines
+    started = time.process_time()
+    assert only(text).added == ("y",)
+    # Measured at about 50 ms; a step a parent for each line would take minutes.
+    assert time.process_time() - started < 1
 
 
 def git(repository: Path, *arguments: str) -> str:
