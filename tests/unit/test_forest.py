@@ -69,8 +69,39 @@ def test_whole_trees_hold_together(forest: Forest) -> None:
     [("left", 0, 0), ("right", 0, 10**6), ("feature", 0, 99), ("roots", 0, -1), ("value", 1, np.nan)],
 )
 def test_numbers_that_do_not_hold_together_are_refused(forest: Forest, field: str, at: int, value: float) -> None:
-    """A walk that went round for ever would be as bad as one out of bounds."""
+    """A node below itself would be as bad as one out of bounds."""
     changed = getattr(forest, field).copy()
     changed[at] = value
     with pytest.raises(ValueError, match="hold together"):
         msgspec.structs.replace(forest, **{field: changed}).check(SHAPE)
+
+
+def test_two_parents_of_one_node_are_refused(forest: Forest) -> None:
+    left = forest.left.copy()
+    left[0] = forest.right[0]
+    with pytest.raises(ValueError, match="hold together"):
+        msgspec.structs.replace(forest, left=left).check(SHAPE)
+
+
+@pytest.mark.parametrize("leaves", [1, 16, 17, 64, 65])
+def test_a_tree_has_64_leaves_at_most(leaves: int) -> None:
+    """Each question of the first tree is asked of what was beyond the one before; the other three say nothing."""
+    at = np.arange(2 * leaves - 1)
+    asks = (at % 2 == 0) & (at < at[-1])
+    one = {
+        "feature": np.zeros(len(at)), "threshold": at / 2, "left": np.where(asks, at + 1, at),
+        "right": np.where(asks, at + 2, at), "value": (at + 1) / 2,
+    }  # fmt: skip
+    rest = {name: len(at) + np.arange(3) if name in ("left", "right") else np.zeros(3) for name in one}
+    kinds = {"left": np.int32, "right": np.int32, "feature": np.int16}
+    nodes = {name: np.append(one[name], rest[name]).astype(kinds.get(name, np.float32)) for name in one}
+    chain = Forest(COLUMNS, np.array([0, *(len(at) + np.arange(3))], np.int32), **nodes)
+    if leaves > 64:
+        with pytest.raises(ValueError, match="hold together"):
+            chain.check(SHAPE)
+        return
+    chain.check(SHAPE)
+    for value in range(leaves):
+        row = np.full(SHAPE, value, np.float32)
+        leaf = chain.value[walked(chain, 0, row)]
+        assert chain.scores(row, COLUMNS[:0], np.zeros(0, np.float32)).tolist() == [leaf, 0, 0, 0]
