@@ -1,15 +1,24 @@
 """The pure middle: a diff in, everything that can be said about it alone out. The decisions stand in the siblings."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
 from services.patterns.embedding import Embedding, place_of
 from services.patterns.model import Model
-from shared.categories.model import Categorization
+from shared.categories.model import Categorization, Change
 from shared.categories.tokens import Words, read_words
 from shared.diffs import Diff
 from shared.files import language
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What is read of a change before anything is asked of it. `languages` as an `Examination` has them."""
+
+    change: Change
+    embedding: Embedding
+    languages: dict[str, int]
 
 
 class Examination(msgspec.Struct, frozen=True):
@@ -22,18 +31,26 @@ class Examination(msgspec.Struct, frozen=True):
 
 
 def examine(diff: Diff, title: str | None, model: Model) -> Examination:
+    return examine_all([read(diff, title)], model)[0]
+
+
+def examine_all(readings: Sequence[Reading], model: Model) -> list[Examination]:
+    """Of each, in order."""
+    found = model([reading.change for reading in readings])
+    return [
+        Examination(categorization, model.version, reading.embedding, reading.languages)
+        for reading, categorization in zip(readings, found, strict=True)
+    ]
+
+
+def read(diff: Diff, title: str | None) -> Reading:
     words = read_words(diff, title)
-    return told(diff, words, place_of(diff, words), model)
+    return read_on(diff, words, place_of(diff, words))
 
 
-def told(diff: Diff, words: Words, embedding: Embedding, model: Model) -> Examination:
+def read_on(diff: Diff, words: Words, embedding: Embedding) -> Reading:
     """The rest, for whoever needs the place first."""
-    return Examination(
-        categorization=model(diff, words),
-        model_version=model.version,
-        embedding=embedding,
-        languages=languages(diff),
-    )
+    return Reading(Change.of(diff, words), embedding, languages(diff))
 
 
 def languages(diff: Diff) -> dict[str, int]:

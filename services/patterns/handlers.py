@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from services.patterns.collaborations import Collaborations
 from services.patterns.commands import answering
-from services.patterns.domain import Examination, examine, told
+from services.patterns.domain import Examination, Reading, examine_all, read, read_on
 from services.patterns.embedding import place_of
 from services.patterns.learnings import Learnings
 from services.patterns.metrics import PatternsMetrics
@@ -78,8 +78,14 @@ def utc_now() -> datetime:
 class Heard(msgspec.Struct, frozen=True):
     event_id: UUID
     fix: FixSubmitted
-    arrival: Arrival
+    reading: Reading
     trace: dict[str, str]
+
+    def wanted(self) -> Wanted:
+        return Wanted(self.reading.embedding, self.fix.submitted_at, self.fix.repository, self.fix.id)
+
+    def arrival(self, examined: Examination) -> Arrival:
+        return Arrival(self.fix.id, self.fix.repository, self.fix.submitted_at, examined)
 
 
 @dataclass
@@ -107,7 +113,7 @@ class Handlers:
     def fixes(self, delivery: Delivery, after: Callable[[], Awaitable[None]]) -> list[Pull]:
         """Live ones, and imports, which come `after` others.
 
-        While a group asks Postgres for its neighbours the next ones are examined.
+        While a group asks Postgres for its neighbours the next ones are read.
         """
         live, imported = [delivery.of(cls, self.submitted, self.given_up) for cls in (FixSubmitted, FixImported)]
         return [Pull(self.bus, FixSubmitted.SUBJECT, live), Pull(self.bus, FixImported.SUBJECT, imported, after)]
@@ -135,9 +141,8 @@ class Handlers:
 
     async def submitted(self, fix: FixSubmitted, message: Msg) -> None:
         with self.metrics.analysis.time():
-            examined = examine(readable(fix.diff), fix.title, self.slot.current)
-        arrival = Arrival(fix.id, fix.repository, fix.submitted_at, examined)
-        await asyncio.shield(await self._submissions.submit(Heard(event_id_of(message), fix, arrival, trace_headers())))
+            reading = read(readable(fix.diff), fix.title)
+        await asyncio.shield(await self._submissions.submit(Heard(event_id_of(message), fix, reading, trace_headers())))
 
     async def recorded(self, event: OutcomeRecorded, message: Msg) -> None:
         if event.accepted:
@@ -146,25 +151,33 @@ class Handlers:
 
     async def categorize_group(self, heard: Sequence[Heard]) -> Sequence[asyncio.Task[None]]:
         """What is said of them is on its way: the next group need not wait for that, the acknowledgements do."""
-        near = await self.store.near([wanted(h.arrival) for h in heard])
-        new = {h.fix.id: (h, n) for h, n in zip(heard, near, strict=True) if not n.known}
-        group = sorted(new.values(), key=lambda pair: (pair[0].arrival.at, pair[0].fix.id))
-        placed, formed = place_group(
-            [h.arrival for h, _ in group], [n.patterns for _, n in group], [n.fixes for _, n in group]
+        near, examined = await asyncio.gather(
+            self.store.near([h.wanted() for h in heard]), self._examined(lambda: [h.reading for h in heard])
         )
-        rows = [self._categorized(h, p, n) for (h, n), p in zip(group, placed, strict=True)]
-        envelopes = [self.bus.seal(categorized_event(row), h.trace) for row, (h, _) in zip(rows, group, strict=True)]
+        new = {h.fix.id: (h, x, n) for h, x, n in zip(heard, examined, near, strict=True) if not n.known}
+        group = sorted(new.values(), key=lambda each: (each[0].fix.submitted_at, each[0].fix.id))
+        placed, formed = place_group(
+            [h.arrival(x) for h, x, _ in group], [n.patterns for *_, n in group], [n.fixes for *_, n in group]
+        )
+        rows = [self._categorized(h.event_id, h.fix, x, p, n) for (h, x, n), p in zip(group, placed, strict=True)]
+        envelopes = [self.bus.seal(categorized_event(row), h.trace) for row, (h, *_) in zip(rows, group, strict=True)]
         envelopes += [self.bus.seal(detected_event(f)) for f in formed]
         told = await self.store.record([h.event_id for h in heard], rows, formed, envelopes, self._once_more)
         saying = asyncio.create_task(self.outbox.publish(told))
         self._count(rows, len(formed))
         return [saying] * len(heard)
 
-    def _categorized(self, heard: Heard, placing: Placing, near: Neighbours) -> Categorized:
-        fix, examined = heard.fix, heard.arrival.examined
+    async def _examined(self, read: Callable[[], Sequence[Reading]]) -> list[Examination]:
+        """One turn of the loop later, for a question to go out: Postgres looks around while these are categorized."""
+        await asyncio.sleep(0)
+        return examine_all(read(), self.slot.current)
+
+    def _categorized(
+        self, event_id: UUID, fix: FixSubmitted, examined: Examination, placing: Placing, near: Neighbours
+    ) -> Categorized:
         found = examined.categorization
         return Categorized(
-            event_id=heard.event_id,
+            event_id=event_id,
             fix_id=fix.id,
             agent_id=fix.agent_id,
             repository=fix.repository,
@@ -224,13 +237,10 @@ class Handlers:
             refuse(400, "invalid_diff", str(error), field="diff")
         words = read_words(diff, request.title)
         embedding = place_of(diff, words)
-
-        async def rest() -> Examination:
-            # One turn of the loop, in which the question goes out: Postgres looks around while this one is categorized.
-            await asyncio.sleep(0)
-            return told(diff, words, embedding, self.slot.current)
-
-        [near], examined = await asyncio.gather(self.store.near([Wanted(embedding, now, request.repository)]), rest())
+        [near], [examined] = await asyncio.gather(
+            self.store.near([Wanted(embedding, now, request.repository)]),
+            self._examined(lambda: [read_on(diff, words, embedding)]),
+        )
         arrival = Arrival(UUID(int=0), request.repository or "", now, examined)
         placing = place(arrival, near.patterns, near.fixes.values())
         found = examined.categorization
@@ -275,10 +285,6 @@ def readable(diff: str | None) -> Diff:
         return parse(diff)
     except DiffError as error:
         raise PermanentError(f"diff: {error}") from error
-
-
-def wanted(arrival: Arrival) -> Wanted:
-    return Wanted(arrival.examined.embedding, arrival.at, arrival.repository, arrival.id)
 
 
 def categorized_event(row: Categorized, revision: int = 0) -> FixCategorized:

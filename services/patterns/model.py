@@ -1,10 +1,12 @@
 """The category model that answers, under its name in the registry."""
 
+from collections.abc import Sequence
+
 import msgspec
 
-from shared.categories.model import Categorization, categorize
+from shared.categories.model import Categorization, Change, categorize_all
 from shared.categories.model import Model as Numbers
-from shared.categories.tokens import Words, read_words
+from shared.categories.tokens import read_words
 from shared.diffs import Diff
 
 
@@ -15,14 +17,13 @@ class Model(msgspec.Struct, frozen=True):
     sha256: str
     numbers: Numbers
 
-    def __call__(self, diff: Diff, words: Words) -> Categorization:
-        return categorize(self.numbers, diff, words)
+    def __call__(self, changes: Sequence[Change]) -> list[Categorization]:
+        return categorize_all(self.numbers, changes)
 
 
 def load(version: str | None, sha256: str, numbers: Numbers) -> Model:
     """Warm: it has answered once, with a title and without."""
     model = Model(version, sha256, numbers)
     nothing = Diff(files=())
-    for title in (None, "nothing"):
-        model(nothing, read_words(nothing, title))
+    model([Change.of(nothing, read_words(nothing, title)) for title in (None, "nothing")])
     return model

@@ -60,17 +60,15 @@ def _flat(fit: Fit) -> NDArray[np.float32]:
 
 def scores(fit: Fit, rows: Rows, kind: str) -> Floats:
     """(rows, 4): what `shared.categories.model` computes for each."""
-    places = np.array([binned(fit.edges, values) for values in rows.shapes])
+    places = binned(fit.edges, rows.shapes)
     shaped = fit.bins[np.arange(len(fit.edges)), places].sum(axis=1)
     return np.asarray(bags(rows, kind) @ fit.words + fit.bias + shaped)
 
 
 def bags(rows: Rows, kind: str) -> sparse.csr_matrix:
     """(rows, BUCKETS)."""
-    read = [hashed(said.only(channels_of(kind))) for said in rows.spoken]
-    ends = np.cumsum([0, *(len(buckets) for buckets, _ in read)])
-    buckets, weights = (np.concatenate(each) for each in zip(*read, strict=True))
-    return sparse.csr_matrix((weights, buckets, ends), shape=(len(rows), BUCKETS))
+    buckets, weights, sizes = hashed([said.only(channels_of(kind)) for said in rows.spoken])
+    return sparse.csr_matrix((weights, buckets, np.cumsum([0, *sizes])), shape=(len(rows), BUCKETS))
 
 
 def quantiles(shapes: Floats) -> Floats:
@@ -80,7 +78,7 @@ def quantiles(shapes: Floats) -> Floats:
 
 def one_hot(edges: Floats, shapes: Floats) -> sparse.csr_matrix:
     bins = edges.shape[1] + 1
-    places = np.array([binned(edges, values) for values in shapes]) + np.arange(len(edges)) * bins
+    places = binned(edges, shapes) + np.arange(len(edges)) * bins
     ones = np.full(places.size, loudness(edges), np.float32)
     size = (len(shapes), len(edges) * bins)
     return sparse.csr_matrix((ones, (np.repeat(np.arange(len(shapes)), len(edges)), places.ravel())), shape=size)

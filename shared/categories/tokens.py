@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import chain
 
 import msgspec
@@ -14,7 +15,7 @@ TEXT_LIMIT = 1 << 16
 LONGEST_WORD = 40
 # A file's first lines stand for all of it, so that one generated file does not use up the whole limit.
 LINES_PER_FILE = 400
-_MOST_KNOWN = 1 << 16
+_MOST_KNOWN, _MOST_PATHS = 1 << 16, 1 << 12
 
 # They carry intent. The longer ones come first.
 _OPERATORS = ["===", "!==", "?.", "??", "=>", "->", "::", "&&", "||", "==", "!=", ">=", "<=", "!", "<", ">", "?", "&"]
@@ -47,14 +48,14 @@ class Words(msgspec.Struct, frozen=True):
 def read_words(diff: Diff, title: str | None) -> Words:
     added = count_words(chain.from_iterable(file.added[:LINES_PER_FILE] for file in diff.files))
     deleted = count_words(chain.from_iterable(file.deleted[:LINES_PER_FILE] for file in diff.files))
-    kept = {word: min(n, deleted[word]) for word, n in added.items() if word in deleted}
+    kept = {word: min(added[word], deleted[word]) for word in filter(deleted.__contains__, added)}
     return Words(
         added=added,
         deleted=deleted,
         gained=_surplus(added, kept),
         lost=_surplus(deleted, kept),
         kept=kept,
-        paths=Counter(part for file in diff.files for part in path_words(file.path)),
+        paths=Counter(chain.from_iterable(path_words(file.path) for file in diff.files)),
         title=title_words(title or ""),
     )
 
@@ -72,14 +73,15 @@ def title_words(title: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _TITLE_WORD.findall(bare))
 
 
-def path_words(path: str) -> dict[str, None]:
+@lru_cache(maxsize=_MOST_PATHS)
+def path_words(path: str) -> tuple[str, ...]:
     """Directories (`d:`), extension (`x:`), file name (`n:`) and the plain parts of all of them, each once, in order.
 
     The order is that of the path: in a set's, sums would differ from process to process in their last digits.
     """
     *folders, name = path.lower().split("/")
     marked = [*(f"d:{folder}" for folder in folders), f"n:{name}", f"x:{name.rpartition('.')[2]}"]
-    return dict.fromkeys([*marked, *(part.lower() for part in _PART.findall(path))])
+    return tuple(dict.fromkeys([*marked, *map(str.lower, _PART.findall(path))]))
 
 
 def _limited(lines: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -9,14 +10,17 @@ import pytest
 from shared.artefacts import ArtefactError, encode, sha256_of
 from shared.categories import artefact
 from shared.categories.artefact import SHIPPED, Numbers, Stored, decode, shipped
-from shared.categories.model import CATEGORIES, SHAPE, Categorization, decide
+from shared.categories.model import CATEGORIES, SHAPE, Categorization, Change, categorize_all, decide
 from shared.categories.tokens import count_words, read_words, title_words
 from shared.diffs import Diff, FileChange
-from tests.categories import shipped_categories
 
 
 def categorize(diff: Diff, title: str | None = None) -> Categorization:
-    return shipped_categories()(diff, read_words(diff, title))
+    return together([(diff, title)])[0]
+
+
+def together(changes: Sequence[tuple[Diff, str | None]]) -> list[Categorization]:
+    return categorize_all(shipped()[1], [Change.of(diff, read_words(diff, title)) for diff, title in changes])
 
 
 def change(path="src/app.ts", added=(), deleted=(), status="M"):
@@ -205,3 +209,13 @@ def test_a_huge_change_is_read_up_to_a_limit():
     words = read_words(Diff((change(added=[f"word{i} " * 20 for i in range(100_000)]),)), None)
 
     assert len(words.added) < 2000
+
+
+def test_changes_are_categorized_together_as_one_by_one() -> None:
+    """With a title and without, with words and without."""
+    changes = [(Diff(case.files), title) for case in CASES for title in (case.title, None)]
+    changes[1:1] = [(Diff(()), None), (Diff(()), "nothing"), (Diff((change(),)), None)]
+    for found, alone in zip(together(changes), [categorize(*each) for each in changes], strict=True):
+        assert (found.category, found.security_rank) == (alone.category, alone.security_rank)
+        assert found.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+    assert together([]) == []
