@@ -70,18 +70,26 @@ SPOKEN = """f.fix_id as id, f.agent_id, f.repository, coalesce(f.corrected_categ
   case when f.corrected_category is null then f.category_confidence end as category_confidence, f.pattern_id,
   f.duplicate_of, f.corrected_category is not null as corrected,
   case when f.corrected_category is null then f.model_version end as model_version, f.revision"""
-# Its support is what it is before those that are on their way join it, but for the one that completes it.
+# All patterns of a group. A support is what it is before those that are on their way join it, but for the one that
+# completes the pattern.
 FORM = f"""
-with members as materialized (
-  select fix_id from patterns.fix_patterns where fix_id = any($7::uuid[]) and pattern_id is null
-  order by fix_id for update
-), formed as (
+with formed as materialized (
+  select * from unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::halfvec[], $8::sparsevec[]
+  ) as p(id, label, category, example_fix_id, first_seen_at, last_seen_at, words, paths)
+), members as materialized (
+  select m.pattern_id, f.fix_id from unnest($9::uuid[], $10::uuid[]) as m(pattern_id, fix_id)
+  join patterns.fix_patterns f using (fix_id) where f.pattern_id is null order by f.fix_id for update of f
+), added as (
   insert into patterns.patterns (id, label, category, support, example_fix_id, first_seen_at, last_seen_at)
-  select $1, $2, $3, 1 + count(*), $4, $5, $6 from members on conflict (id) do nothing
+  select id, label, category, 1 + (select count(*) from members m where m.pattern_id = p.id), example_fix_id,
+    first_seen_at, last_seen_at
+  from formed p order by id on conflict (id) do nothing
 ), placed as (
-  insert into patterns.pattern_places (pattern_id, words, paths) values ($1, $8, $9) on conflict do nothing
+  insert into patterns.pattern_places (pattern_id, words, paths) select id, words, paths from formed order by id
+  on conflict do nothing
 )
-update patterns.fix_patterns f set pattern_id = $1, revision = f.revision + 1
+update patterns.fix_patterns f set pattern_id = m.pattern_id, revision = f.revision + 1
 from members m where m.fix_id = f.fix_id returning {SPOKEN}
 """
 SETTLE = """
@@ -161,9 +169,7 @@ class Store:
             await _record(self._pool, event_ids, fixes, envelopes)
             return [*envelopes]
         async with self._pool.acquire() as connection, connection.transaction():
-            arriving = {fix.fix_id for fix in fixes}
-            ordered = sorted(patterns, key=lambda p: p.id)
-            taken_in = [row for p in ordered for row in await _form(connection, p, arriving)]
+            taken_in = await _form(connection, patterns, arriving={fix.fix_id for fix in fixes})
             told = [*envelopes, *map(announce, taken_in)]
             await _record(connection, event_ids, fixes, told)
         return told
@@ -201,11 +207,13 @@ async def _record(
     )  # fmt: skip
 
 
-async def _form(connection: Connection, pattern: Formed, arriving: Set[UUID]) -> list[asyncpg.Record]:
-    """The stored members, which are in it from now on."""
-    stored = [member for member in pattern.members if member not in arriving]
+async def _form(connection: Connection, patterns: Sequence[Formed], arriving: Set[UUID]) -> list[asyncpg.Record]:
+    """The stored members, which are in them from now on."""
+    stored = [(pattern.id, member) for pattern in patterns for member in pattern.members if member not in arriving]
+    told = ("id", "label", "category", "example_fix_id", "first_seen_at", "last_seen_at")
     rows: list[asyncpg.Record] = await connection.fetch(
-        FORM, pattern.id, pattern.label, pattern.category, pattern.example_fix_id, pattern.first_seen_at,
-        pattern.last_seen_at, stored, half(pattern.place.text), sparse(pattern.place.paths),
+        FORM, *([getattr(pattern, name) for pattern in patterns] for name in told),
+        [half(pattern.place.text) for pattern in patterns], [sparse(pattern.place.paths) for pattern in patterns],
+        [pattern_id for pattern_id, _ in stored], [member for _, member in stored],
     )  # fmt: skip
     return rows
