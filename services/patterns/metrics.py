@@ -14,7 +14,10 @@ class PatternsMetrics:
         self.duplicates = Counter("fixes_duplicate", "Fixes that repeat a recent one.", registry=registry)
         self.patterns = Counter("patterns_detected", "New patterns.", registry=registry)
         self.analysis = Histogram(
-            "pattern_analysis_duration_seconds", "Diff to analysis, one.", registry=registry, buckets=SECONDS
+            "pattern_analysis_duration_seconds",
+            "Of a fix the reading of its diff, of an analysis all of it.",
+            registry=registry,
+            buckets=SECONDS,
         )
         self.model_faults = Counter("ml_model_faults", "Promoted models that could not be served.", registry=registry)
         self.collaborations = Counter(
