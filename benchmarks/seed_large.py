@@ -26,11 +26,12 @@ from shared.features.vector import FEATURE_SET, FEATURES
 
 ROWS = 1_000_000
 LOADED = (
-    "scoring.agent_auto_fixes", "scoring.fix_domains", "scoring.fix_outcomes", "scoring.author_history",
-    "scoring.file_history", "scoring.repository_history", "patterns.patterns", "patterns.pattern_places",
-    "patterns.fix_patterns", "patterns.agent_learnings", "patterns.learning_domains", "patterns.learning_domain_counts",
-    "patterns.learning_uses", "patterns.learning_versions", "patterns.agent_collaborations",
-    "patterns.collaboration_members", "patterns.collaboration_solutions", "patterns.collaboration_votes",
+    "scoring.agent_auto_fixes", "scoring.fix_domains", "scoring.fix_outcomes", "scoring.judged_predictions",
+    "scoring.author_history", "scoring.file_history", "scoring.repository_history", "patterns.patterns",
+    "patterns.pattern_places", "patterns.fix_patterns", "patterns.agent_learnings", "patterns.learning_domains",
+    "patterns.learning_domain_counts", "patterns.learning_uses", "patterns.learning_versions",
+    "patterns.agent_collaborations", "patterns.collaboration_members", "patterns.collaboration_solutions",
+    "patterns.collaboration_votes",
 )  # fmt: skip
 
 # `u`: evenly in [0, 1), another for each salt; `skewed`: from 1 to `most`, each half as likely as those of half its
@@ -96,6 +97,14 @@ select pg_temp.id('outcome', i), pg_temp.id('fix', i), 'reporter-' || i % 5,
   case when pg_temp.u(i, 17) < 0.8 then 'held' else 'reverted' end, pg_temp.at(i, $1) + interval '29 days',
   pg_temp.at(i, $1) + interval '29 days', pg_temp.u(i, 16) < 0.7, 'accepted', true
 from generate_series($2::bigint + 1, least($3, $1::bigint)) i where i <= $1 * 0.96 and pg_temp.u(i, 17) < 0.92
+"""
+# As a trigger keeps them, which asks for each fix by its key.
+JUDGED = """
+insert into scoring.judged_predictions (fix_id, model_version, scored_at, confidence, held)
+select pg_temp.id('fix', i), 'confidence-0', pg_temp.at(i, $1) + interval '1 second', 0.5 + pg_temp.u(i, 18) / 2,
+  pg_temp.u(i, 17) < 0.8
+from generate_series($2::bigint + 1, least($3, $1::bigint)) i
+where i <= $1 * 0.96 and pg_temp.u(i, 17) < 0.92 and pg_temp.u(i, 16) >= 0.7
 """
 PATTERNS = """
 insert into patterns.patterns (id, label, category, support, example_fix_id, first_seen_at, last_seen_at)
@@ -196,8 +205,8 @@ cross join generate_series(0, 1) s cross join generate_series(1, 3) v
 """
 # In the order in which a deployment gets them, so that rows of one time lie together.
 RANGES = {
-    "learnings": LEARNINGS, "fixes": FIXES, "outcomes": OUTCOMES, "patterns": PATTERNS, "places": PLACES,
-    "categories": CATEGORIZED, "uses": USES, "collaborations": COLLABORATIONS, "members": MEMBERS,
+    "learnings": LEARNINGS, "fixes": FIXES, "outcomes": OUTCOMES, "judged": JUDGED, "patterns": PATTERNS,
+    "places": PLACES, "categories": CATEGORIZED, "uses": USES, "collaborations": COLLABORATIONS, "members": MEMBERS,
     "solutions": SOLUTIONS, "votes": VOTES,
 }  # fmt: skip
 HISTORY = """
@@ -235,6 +244,8 @@ from pg_constraint
 where contype = $2 and (conrelid = any($1::text[]::regclass[]) or confrelid = any($1::text[]::regclass[]))
   and conrelid <> 'patterns.learning_domain_counts'::regclass
 """
+# What they keep is loaded as the rows are.
+TRIGGERS = "alter table scoring.fix_outcomes {} trigger user"
 # The graphs first, which take longest.
 INDEXES = """
 select indexrelid::regclass::text, 'drop index ' || indexrelid::regclass, pg_get_indexdef(indexrelid)
@@ -273,9 +284,11 @@ async def put_aside(url: str, owner: asyncpg.Connection) -> AsyncIterator[None]:
     async with owner.transaction():
         await owner.execute(";".join(f"alter table {table} set (autovacuum_enabled = off)" for table in LOADED))
         await owner.execute(";".join(gone for each in reversed(made) for _, gone, _ in each))
+        await owner.execute(TRIGGERS.format("disable"))
     try:
         yield
     finally:
+        await owner.execute(TRIGGERS.format("enable"))
         for each in made:
             await together(url, [(name, made_by, ()) for name, _, made_by in each])
         await owner.execute(";".join(f"alter table {table} reset (autovacuum_enabled)" for table in LOADED))

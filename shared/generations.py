@@ -33,7 +33,7 @@ from shared.contracts.knowledge import CollaborationChanged, LearningChanged
 from shared.contracts.models import ModelPromoted
 
 FIXES, LEARNINGS, COLLABORATIONS = "fixes", "learnings", "collaborations"
-PREDICTIONS, STATS = "predictions", "stats"
+PREDICTIONS, STATS, HANDBOOK = "predictions", "stats", "handbook"
 
 # What an event speaks of, by its subject; `ce-subject` is the entity.
 SPOKEN_OF = {

@@ -21,29 +21,33 @@ STALE_SECONDS = 5.0
 # What else passes meanwhile, such as the way to a free connection.
 SLACK_SECONDS = 0.5
 LEAST_PAUSE_SECONDS = 1.0
-# A refresh takes at most a tenth of a core, for as long as `STALE_SECONDS` allows that.
-PAUSE_PER_SECOND = 9.0
+# A refresh takes at most a tenth of a core, for as long as `STALE_SECONDS` allows that; or a hundredth.
+PAUSE_PER_SECOND, LONG_PAUSE_PER_SECOND = 9.0, 99.0
 # Another replica refreshes right now.
 RETRY_SECONDS = 0.25
 
 log = logging.getLogger(__name__)
 
 
-def pause_seconds(took: float) -> float:
+def pause_seconds(took: float, per_second: float = PAUSE_PER_SECOND) -> float:
     """From the end of a refresh, which took so many seconds, to the next one."""
     allowed = STALE_SECONDS - SLACK_SECONDS - 2 * took
-    return max(LEAST_PAUSE_SECONDS, min(PAUSE_PER_SECOND * took, allowed))
+    return max(LEAST_PAUSE_SECONDS, min(per_second * took, allowed))
 
 
 class Refreshed:
-    """`schema.name`, which a function `schema.refresh_name()` makes anew, follows the generations `of`."""
+    """`schema.name`, which a function `schema.refresh_name()` makes anew, follows the generations `of`.
+
+    It then moves the generation `shown` of what is read of it.
+    """
 
     def __init__(
         self, database: Database, generations: Generations, registry: CollectorRegistry, schema: str, name: str,
-        of: Collection[str],
+        of: Collection[str], shown: str = STATS, pause_per_second: float = PAUSE_PER_SECOND,
     ) -> None:  # fmt: skip
         self._database, self._generations = database, generations
-        self._schema, self._name, self._of = schema, name, frozenset(of)
+        self._schema, self._name, self._of, self._shown = schema, name, frozenset(of), shown
+        self._pause_per_second = pause_per_second
         self._key = zlib.crc32(f"refresh:{schema}.{name}".encode())
         # What changed while nobody was here is seen at the start.
         self._changed = asyncio.Event()
@@ -84,10 +88,10 @@ class Refreshed:
             age, took = await self._last(connection)
             if age < since_heard:  # somebody's snapshot is later than the change
                 return 0.0
-            if (rest := took + pause_seconds(took) - age) > 0:
+            if (rest := took + pause_seconds(took, self._pause_per_second) - age) > 0:
                 return rest
             await self._refresh(connection)
-        await self._generations.moved([every(STATS)])
+        await self._generations.moved([every(self._shown)])
         return 0.0
 
     async def _last(self, connection: Connection) -> tuple[float, float]:

@@ -18,7 +18,7 @@ import zstandard
 
 from services.gateway.redis_client import AWAY, redis_client
 from services.gateway.representation import Representation
-from shared.generations import COLLABORATIONS, FIXES, LEARNINGS, STATS, every, one
+from shared.generations import COLLABORATIONS, FIXES, HANDBOOK, LEARNINGS, STATS, every, one
 
 MAX_BYTES = 64 << 20
 # Larger bodies and longer queries are answered, not kept.
@@ -72,6 +72,8 @@ def resource_of(path: str, query: bytes) -> Resource | None:
         namespace, what = COLLECTIONS[path]
         return Resource(namespace, f"{namespace.name}:list:{suffix}", (every(what),))
     parent, _, name = path.rpartition("/")
+    if path == "/v1/learnings/handbook":
+        return Resource(LEARNING, f"{LEARNING.name}:handbook:{suffix}", (every(LEARNINGS), every(HANDBOOK)))
     if parent == "/v1/stats":
         return Resource(STATISTICS, f"{STATISTICS.name}:{name}:{suffix}", (every(STATS),))
     if parent not in COLLECTIONS or not IDENTIFIER.fullmatch(name):

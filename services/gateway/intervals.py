@@ -5,6 +5,6 @@ def interval(successes: str, uses: str) -> str:
     """SQL of the 95 % Wilson score interval (E. B. Wilson, 1927; z = 1.96), null without uses."""
     middle = f"{successes} + 1.96 ^ 2 / 2"
     spread = f"1.96 * sqrt({successes}::double precision * ({uses} - {successes}) / {uses} + 1.96 ^ 2 / 4)"
-    bounds = f"array[greatest(0, {middle} - {spread}), least({uses} + 1.96 ^ 2, {middle} + {spread})]"
-    return f"""case when {uses} > 0 then (
-      select array_agg((b / ({uses} + 1.96 ^ 2))::double precision order by b) from unnest({bounds}) b) end"""
+    low, high = f"greatest(0, {middle} - {spread})", f"least({uses} + 1.96 ^ 2, {middle} + {spread})"
+    scaled = ", ".join(f"({bound} / ({uses} + 1.96 ^ 2))::double precision" for bound in (low, high))
+    return f"case when {uses} > 0 then array[{scaled}] end"

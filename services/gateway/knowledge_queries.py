@@ -142,7 +142,8 @@ COLLABORATIONS = Source(
 COLLABORATION_PAGES = Pages(COLLABORATION_FIELDS, COLLABORATION_TABLES, "c.id", COLLABORATIONS)
 
 # The best confirmed of each domain first, then the newest; a learning stands under each of its domains, and without
-# any under ''. What is shown is chosen by an index before anything is read of it.
+# any under ''. What is shown is chosen by an index before anything is read of it, and of no more domains than
+# there is room for.
 HANDBOOK_LEARNINGS = f"""
 select nullif(r.domain, '') as domain, r.active as all, l.id, l.title, l.body, l.agent_id, l.category, l.uses,
   l.successes, {interval("l.successes", "l.uses")} as interval, l.updated_at
@@ -150,37 +151,31 @@ from (
   select k.domain, k.active, c.learning_id,
     row_number() over (partition by k.domain order by c.confirmed desc, c.created_at desc, c.learning_id) as place
   from (
-    select domain, active from patterns.learning_domain_counts
-    where active > 0 and ($1::text is null or domain = $1) order by active desc, domain limit $3
+    select m.*, sum(least(m.active, $2::integer)) over (order by m.active desc, m.domain = '', m.domain) as shown
+    from (
+      select domain, active from patterns.learning_domain_counts
+      where active > 0 and ($1::text is null or domain = $1) order by active desc, domain limit $3
+    ) m
   ) k
   cross join lateral (
     select d.learning_id, d.confirmed, d.created_at from patterns.learning_domains d
     where d.domain = k.domain and d.status = 'active'
     order by d.confirmed desc, d.created_at desc, d.learning_id limit $2
   ) c
+  where k.shown - least(k.active, $2) < $3
   order by k.active desc, k.domain = '', k.domain, place limit $3
 ) r
 join patterns.agent_learnings l on l.id = r.learning_id
 order by r.active desc, r.domain = '', r.domain, r.place
 """
 HANDBOOK_PATTERNS = f"""
-select p.id, p.label, p.category, p.support, fared.succeeded, fared.failed,
-  {interval("fared.succeeded", SETTLED)} as interval, coalesce(declared.domains, '{{}}') as domains,
-  e.title as example_title, e.repository as example_repository,
-  greatest(p.last_seen_at, fared.heard_at) as changed_at
-from (select * from patterns.patterns order by support desc, id limit $1) p {FARED}
-left join lateral (
-  select array_agg(distinct d) as domains from (
-    select f.fix_id from patterns.fix_patterns f where f.pattern_id = p.id order by f.submitted_at desc limit 100
-  ) newest
-  join scoring.agent_auto_fixes a on a.id = newest.fix_id cross join lateral unnest(a.domains) d
-) declared on true
-left join patterns.fix_patterns e on e.fix_id = p.example_fix_id
-order by p.support desc, p.id
+select p.id, p.label, p.category, p.support, p.succeeded, p.failed,
+  {interval("p.succeeded", "(p.succeeded + p.failed)")} as interval, p.domains, p.example_title, p.example_repository,
+  p.changed_at
+from scoring.handbook_patterns p order by p.support desc, p.id
 """
 # Of one domain, and of all of them together.
 HANDBOOK_SHOWN, HANDBOOK_MOST = 10, 300
-HANDBOOK_MOST_PATTERNS = 100
 
 
 class KnowledgeQueries(Reads):
@@ -210,4 +205,4 @@ class KnowledgeQueries(Reads):
 
     async def handbook(self, domain: str | None) -> tuple[list[HandbookLearning], list[HandbookPattern]]:
         learnings = await self._all(HandbookLearning, HANDBOOK_LEARNINGS, domain, HANDBOOK_SHOWN, HANDBOOK_MOST)
-        return learnings, await self._all(HandbookPattern, HANDBOOK_PATTERNS, HANDBOOK_MOST_PATTERNS)
+        return learnings, await self._all(HandbookPattern, HANDBOOK_PATTERNS)

@@ -19,9 +19,9 @@ from shared.contracts.models import ModelPromoted
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.flags import Flags
-from shared.generations import FIXES, PREDICTIONS, Generations, every
+from shared.generations import FIXES, HANDBOOK, PREDICTIONS, Generations, every
 from shared.outbox import Outbox
-from shared.refreshing import Refreshed
+from shared.refreshing import LONG_PAUSE_PER_SECOND, Refreshed
 from shared.repeat import repeat
 from shared.retention import ROUND_SECONDS, Retention
 from shared.slot import Slot
@@ -46,14 +46,19 @@ def create_app(settings: ScoringSettings) -> Worker:
     flags = Flags(bus)
     renewed = partial(generations.moved, [every(PREDICTIONS)])
     answers = Answers(slot, partial(flags.on, "model_scoring"), renewed, metrics)
-    handlers = Handlers(store, OutcomesStore(database), answers, outbox, bus, metrics)
+    agent_stats = Refreshed(database, generations, registry, SCHEMA, "agent_stats", [every(FIXES)])
+    handbook = Refreshed(
+        database, generations, registry, SCHEMA, "handbook_patterns", [every(FIXES)], HANDBOOK, LONG_PAUSE_PER_SECOND
+    )
+    # Of a category its own service has told everybody else.
+    categorized = partial(handbook.moved, [every(FIXES)])
+    handlers = Handlers(store, OutcomesStore(database), answers, outbox, bus, metrics, categorized)
     commands = Commands(store, answers, bus, utc_now)
     watch = Watch(queries, bus, metrics, partial(flags.on, "drift_requests"), utc_now)
     delivery = Delivery(bus, database, bus_metrics, registry)
     handlers.register(delivery, commands)
     fixes, imports = handlers.fixes(delivery), handlers.imports(delivery, database)
     retention = Retention(database, generations, registry, SCHEMA, rules(settings))
-    agent_stats = Refreshed(database, generations, registry, SCHEMA, "agent_stats", [every(FIXES)])
 
     async def serve_champion() -> None:
         """The present state: a promotion may have been announced while this replica was not listening."""
@@ -88,6 +93,7 @@ def create_app(settings: ScoringSettings) -> Worker:
             imports.run,
             *(pull.run for pull in fixes),
             agent_stats.run,
+            handbook.run,
             flags.follow,
         ),
         pulls=[*fixes, imports.pull],

@@ -52,6 +52,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def nothing() -> None:
+    pass
+
+
 async def gathered() -> None:
     """More come together then, and the fix of most is here already: its row is written once and changed once."""
     await asyncio.sleep(GATHER_SECONDS)
@@ -75,6 +79,7 @@ class Handlers:
     outbox: Outbox
     bus: Bus
     metrics: ScoringMetrics
+    categorized_some: Callable[[], None] = nothing
     now: Callable[[], datetime] = utc_now
 
     def __post_init__(self) -> None:
@@ -192,6 +197,7 @@ class Handlers:
 
     async def categorize_group(self, heard: Sequence[tuple[UUID, FixCategorized]]) -> Sequence[None]:
         await self.store.categorize(heard)
+        self.categorized_some()
         return [None] * len(heard)
 
     def announce(self, traces: Mapping[UUID, dict[str, str]], judged: Sequence[Judgement]) -> list[Envelope]:

@@ -78,7 +78,7 @@ async def list_learnings(
 
 @get("/v1/learnings/handbook", media_type="text/markdown", guards=[requires("read")])
 async def get_handbook(runtime: NamedDependency[Runtime], domain: Filter = None) -> str:
-    """Markdown made of what was learned, a section a domain, as it is now."""
+    """Markdown made of what was learned, a section a domain; of patterns what was so at most 5 s ago."""
     learnings, patterns = await runtime.knowledge.handbook(domain)
     return handbook(learnings, patterns, domain)
 
