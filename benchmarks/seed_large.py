@@ -31,7 +31,7 @@ LOADED = (
     "patterns.pattern_places", "patterns.fix_patterns", "patterns.agent_learnings", "patterns.learning_domains",
     "patterns.learning_domain_counts", "patterns.learning_uses", "patterns.learning_versions",
     "patterns.agent_collaborations", "patterns.collaboration_members", "patterns.collaboration_solutions",
-    "patterns.collaboration_votes",
+    "patterns.collaboration_votes", "patterns.collaboration_summaries", "patterns.collaboration_agents",
 )  # fmt: skip
 
 # `u`: evenly in [0, 1), another for each salt; `skewed`: from 1 to `most`, each half as likely as those of half its
@@ -203,6 +203,18 @@ select pg_temp.id('solution', i * 2 + s), 'p' || v, pg_temp.id('case', i),
 from generate_series($2::bigint / 10 + 1, least($3, $1::bigint) / 10) i
 cross join generate_series(0, 1) s cross join generate_series(1, 3) v
 """
+# By the keys that are there at the end.
+SUMMARIES = """
+insert into patterns.collaboration_summaries (collaboration_id, agents, votes_cast, solutions)
+select n.collaboration_id, n.agents, n.votes_cast, n.solutions
+from patterns.agent_collaborations c join patterns.collaboration_counts n on n.collaboration_id = c.id
+order by c.created_at
+"""
+AGENTS = """
+insert into patterns.collaboration_agents (agent_id, created_at, collaboration_id, status)
+select distinct m.agent_id, c.created_at, c.id, c.status
+from patterns.agent_collaborations c join patterns.collaboration_members m on m.collaboration_id = c.id
+"""
 # In the order in which a deployment gets them, so that rows of one time lie together.
 RANGES = {
     "learnings": LEARNINGS, "fixes": FIXES, "outcomes": OUTCOMES, "judged": JUDGED, "patterns": PATTERNS,
@@ -244,8 +256,11 @@ from pg_constraint
 where contype = $2 and (conrelid = any($1::text[]::regclass[]) or confrelid = any($1::text[]::regclass[]))
   and conrelid <> 'patterns.learning_domain_counts'::regclass
 """
-# What they keep is loaded as the rows are.
-TRIGGERS = "alter table scoring.fix_outcomes {} trigger user"
+# What they keep of these tables, row by row and by keys, is made at once.
+TRIGGERED = (
+    "scoring.fix_outcomes", "patterns.agent_collaborations", "patterns.collaboration_members",
+    "patterns.collaboration_solutions", "patterns.collaboration_votes",
+)  # fmt: skip
 # The graphs first, which take longest.
 INDEXES = """
 select indexrelid::regclass::text, 'drop index ' || indexrelid::regclass, pg_get_indexdef(indexrelid)
@@ -265,6 +280,7 @@ async def fill(url: str, rows: int) -> None:
             raise SystemExit("there are fixes already: seed an empty deployment")
         async with put_aside(url, owner):
             await together(url, load(rows), TOOLS)
+        await together(url, [("summaries", SUMMARIES, ()), ("agents", AGENTS, ())])
         await together(url, [(f"statistics of {table}", f"vacuum (analyze) {table}", ()) for table in LOADED])
         await owner.execute("select scoring.refresh_agent_stats(), patterns.refresh_collaboration_stats()")
         await owner.execute("checkpoint")
@@ -284,11 +300,11 @@ async def put_aside(url: str, owner: asyncpg.Connection) -> AsyncIterator[None]:
     async with owner.transaction():
         await owner.execute(";".join(f"alter table {table} set (autovacuum_enabled = off)" for table in LOADED))
         await owner.execute(";".join(gone for each in reversed(made) for _, gone, _ in each))
-        await owner.execute(TRIGGERS.format("disable"))
+        await owner.execute(";".join(f"alter table {table} disable trigger user" for table in TRIGGERED))
     try:
         yield
     finally:
-        await owner.execute(TRIGGERS.format("enable"))
+        await owner.execute(";".join(f"alter table {table} enable trigger user" for table in TRIGGERED))
         for each in made:
             await together(url, [(name, made_by, ()) for name, _, made_by in each])
         await owner.execute(";".join(f"alter table {table} reset (autovacuum_enabled)" for table in LOADED))

@@ -102,29 +102,14 @@ PATTERN = f"{PATTERN_FIELDS} {PATTERN_TABLES}"
 PATTERNS = Source("patterns.patterns p", "p.first_seen_at", "p.id")
 PATTERN_PAGES = Pages(PATTERN_FIELDS, PATTERN_TABLES, "p.id", PATTERNS)
 
-# Blind until it is closed: while it is open nobody learns how a vote stands.
-SOLUTIONS = """
-select coalesce(jsonb_agg(to_jsonb(s) order by s.created_at, s.id), '[]') from (
-  select s.id, s.agent_id, s.title, s.body, s.created_at,
-    case when c.status <> 'open' then count(v.value) filter (where v.value = 1) end as votes_for,
-    case when c.status <> 'open' then count(v.value) filter (where v.value = -1) end as votes_against,
-    case when c.status <> 'open' then
-      coalesce(array_agg(v.reason order by v.voted_at) filter (where v.reason is not null), '{}') end as reasons
-  from patterns.collaboration_solutions s
-  left join patterns.collaboration_votes v on v.solution_id = s.id
-  where s.collaboration_id = c.id group by s.id
-) s
-"""
-COLLABORATION_FIELDS = f"""
+COLLABORATION_FIELDS = """
 select c.id, c.title, c.collaboration_type, c.status, c.progress, c.principal, c.agent_domains, c.quorum, c.margin,
-  c.deadline, c.accepted_solution_id, c.learning_id, c.created_at, c.closed_at, c.version,
-  (select array_agg(m.agent_id order by m.joined_at) from patterns.collaboration_members m
-    where m.collaboration_id = c.id) as agents,
-  (select count(distinct v.principal)::int from patterns.collaboration_votes v
-    where v.collaboration_id = c.id) as votes_cast,
-  ({SOLUTIONS}) as solutions
+  c.deadline, c.accepted_solution_id, c.learning_id, c.created_at, c.closed_at, c.version, s.agents, s.votes_cast,
+  s.solutions
 """
-COLLABORATION_TABLES = "from patterns.agent_collaborations c"
+COLLABORATION_TABLES = """
+from patterns.agent_collaborations c join patterns.collaboration_summaries s on s.collaboration_id = c.id
+"""
 COLLABORATION = f"{COLLABORATION_FIELDS} {COLLABORATION_TABLES}"
 COLLABORATIONS = Source(
     "patterns.agent_collaborations c",
@@ -133,13 +118,23 @@ COLLABORATIONS = Source(
     {
         "status": "c.status = {}",
         "collaboration_type": "c.collaboration_type = {}",
-        "agent_id": "exists (select from patterns.collaboration_members m "
-        "where m.collaboration_id = c.id and m.agent_id = {})",
         "domain": "c.agent_domains @> array[{}::text]",
         "q": "c.words @@ to_tsquery('simple', {})",
     },
 )
-COLLABORATION_PAGES = Pages(COLLABORATION_FIELDS, COLLABORATION_TABLES, "c.id", COLLABORATIONS)
+COLLABORATIONS_BY_AGENT = Source(
+    "patterns.collaboration_agents a",
+    "a.created_at",
+    "a.collaboration_id",
+    {"agent_id": "a.agent_id = {}", "status": "a.status = {}"},
+)
+COLLABORATION_PAGES = Pages(
+    COLLABORATION_FIELDS,
+    COLLABORATION_TABLES,
+    "c.id",
+    COLLABORATIONS,
+    by={("agent_id",): COLLABORATIONS_BY_AGENT},
+)
 
 # The best confirmed of each domain first, then the newest; a learning stands under each of its domains, and without
 # any under ''. What is shown is chosen by an index before anything is read of it, and of no more domains than

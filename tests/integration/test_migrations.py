@@ -39,7 +39,7 @@ INDEXED_UNDER_LOCK = {
 # goes on by single statements here, for a loop of such transactions would let it through by chance alone.
 LOCKED_IN_STEPS = {"0008_pre_similarity.sql", "0030_pre_pattern_places.sql"}
 # By triggers, as the code writes other tables: its rows do not stay what they were.
-COUNTED = {"patterns.learning_domain_counts"}
+COUNTED = {"patterns.learning_domain_counts", "patterns.collaboration_summaries"}
 NOBODY_IS_HELD_UP_LONGER = {"statement_timeout": str(1000 * LOCK_SECONDS)}
 
 
