@@ -13,7 +13,7 @@ from services.gateway.knowledge_views import (
     LearningVersion,
     Pattern,
 )
-from services.gateway.page_queries import Keyset, Pages, Source
+from services.gateway.page_queries import Keyset, Pages, Search, Source
 from services.gateway.reads import Listing, Reads
 
 # Nobody reads a held text here, so that one answer suits every caller, and may be cached.
@@ -49,20 +49,25 @@ LEARNINGS_BY_DOMAIN = Source(
         "status": "d.status = {}",
     },
 )
-# `words` also says whose they are, and its index which domains they are for, see its migration.
-LEARNINGS_BY_WORDS = LEARNINGS._replace(
-    filters={
-        "q": "l.status <> 'held' and l.words @@ to_tsquery('simple', {})",
-        "agent_id": "l.words @@ ('''agent:' || md5({}) || '''')::tsquery",
-        "domain": "l.agent_domains @> array[{}::text]",
-    }
-)
+LEARNINGS_BY_WORDS = LEARNINGS._replace(filters={"q": "l.status <> 'held' and l.words @@ to_tsquery('simple', {})"})
+
+
+def found_of(kind: str, name: str) -> Search:
+    """Ten days at a time: however much there is of one agent or domain, no more is looked at than that."""
+    return Search("patterns.learnings_found", {"q": "to_tsquery('simple', {})", name: f"'{kind}', {{}}"})
+
+
 LEARNING_PAGES = Pages(
     LEARNING_FIELDS,
     LEARNING_TABLES,
     "l.id",
     LEARNINGS,
-    by={("q",): LEARNINGS_BY_WORDS, ("domain",): LEARNINGS_BY_DOMAIN},
+    by={
+        ("agent_id", "q"): found_of("agent", "agent_id"),
+        ("domain", "q"): found_of("domain", "domain"),
+        ("q",): LEARNINGS_BY_WORDS,
+        ("domain",): LEARNINGS_BY_DOMAIN,
+    },
 )
 HELD_PAGES = Pages(
     "select l.id, l.title, l.body, l.principal, l.agent_id, l.agent_domains, l.held_reasons, l.created_at, l.version",

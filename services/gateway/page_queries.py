@@ -16,6 +16,9 @@ class Keyset(msgspec.Struct, frozen=True):
     id: UUID
 
 
+Page = tuple[str, list[Any]]
+
+
 class Source(NamedTuple):
     """Where the ids of a page are found, newest first: tables, the columns of the order, and what each filter says."""
 
@@ -23,6 +26,34 @@ class Source(NamedTuple):
     at: str
     id: str
     filters: Mapping[str, str] = MappingProxyType({})
+
+    def page(self, wanted: Mapping[str, Any], after: Keyset | None) -> Page:
+        clauses, arguments = [f"{self.at} is not null"], []
+        for name, value in wanted.items():
+            arguments.append(value)
+            clauses.append(self.filters[name].format(f"${len(arguments)}"))
+        if after is not None:
+            arguments += [after.at, after.id]
+            clauses.append(f"({self.at}, {self.id}) < (${len(arguments) - 1}, ${len(arguments)})")
+        sql = (
+            f"select {self.at} as at, {self.id} as id from {self.tables} where {' and '.join(clauses)} "
+            f"order by {self.at} desc, {self.id} desc limit ${len(arguments) + 1}"
+        )
+        return sql, arguments
+
+
+class Search(NamedTuple):
+    """A function of the database that finds them: of the filters, the end of the page before, and the limit."""
+
+    function: str
+    filters: Mapping[str, str]
+
+    def page(self, wanted: Mapping[str, Any], after: Keyset | None) -> Page:
+        given = [text.format(f"${n}") for n, text in enumerate(self.filters.values(), 1)]
+        place = [f"${len(given) + n}" for n in (1, 2, 3)]
+        arguments = [wanted[name] for name in self.filters]
+        arguments += [None, None] if after is None else [after.at, after.id]
+        return f"select at, id from {self.function}({', '.join(given + place)})", arguments
 
 
 class Pages(NamedTuple):
@@ -35,25 +66,14 @@ class Pages(NamedTuple):
     tables: str
     id: str
     plain: Source
-    by: Mapping[tuple[str, ...], Source] = MappingProxyType({})
+    by: Mapping[tuple[str, ...], Source | Search] = MappingProxyType({})
 
-    def query(self, wanted: Mapping[str, Any], after: Keyset | None) -> tuple[str, list[Any]]:
+    def query(self, wanted: Mapping[str, Any], after: Keyset | None) -> Page:
         """The SQL of one page and its arguments, the limit left as the last one. Filter values are always arguments."""
-        source = self.source({name for name, value in wanted.items() if value is not None})
-        clauses, arguments = [f"{source.at} is not null"], []
-        for name, value in wanted.items():
-            if value is not None:
-                arguments.append(value)
-                clauses.append(source.filters[name].format(f"${len(arguments)}"))
-        if after is not None:
-            arguments += [after.at, after.id]
-            clauses.append(f"({source.at}, {source.id}) < (${len(arguments) - 1}, ${len(arguments)})")
-        page = (
-            f"select {source.at} as at, {source.id} as id from {source.tables} where {' and '.join(clauses)} "
-            f"order by {source.at} desc, {source.id} desc limit ${len(arguments) + 1}"
-        )
+        given = {name: value for name, value in wanted.items() if value is not None}
+        page, arguments = self.source(given.keys()).page(given, after)
         shown = f"{self.fields}, page.at as page_at {self.tables} join page on page.id = {self.id}"
         return f"with page as ({page}) {shown} order by page.at desc, page.id desc", arguments
 
-    def source(self, wanted: Set[str]) -> Source:
+    def source(self, wanted: Set[str]) -> Source | Search:
         return next((source for names, source in self.by.items() if wanted >= {*names}), self.plain)

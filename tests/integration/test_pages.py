@@ -150,3 +150,30 @@ async def test_a_learning_is_found_by_its_words_and_domain_unless_it_is_held(wor
         "q=none&agent_id=devin": [], "q=tok": [], "domain=auth&status=held": [str(ids[1])], "domain=": [],
     }.items():  # fmt: skip
         assert await paged(api, f"/v1/learnings?{query}&limit=1") == wanted, query
+
+
+async def test_words_of_one_agent_or_domain_are_found_however_its_learnings_lie_in_time(world: World) -> None:
+    """Many at a time, few, and none for long; two at one moment."""
+    await world.owner.execute(
+        "insert into patterns.agent_learnings (id, principal, agent_id, title, body, agent_domains, status, embedding, "
+        "created_at) select gen_random_uuid(), 'p', 'agent-' || n % 3, case when n % 4 = 0 then 'token' else 'lock' "
+        "end, case when n % 5 = 0 then 'rare' else '' end, case when n % 2 = 0 then '{auth,db}' else '{db}' "
+        "end::text[], case when n % 7 = 0 then 'held' else 'active' end, array_fill(1, array[256])::vector::halfvec, "
+        "timestamptz '2026-01-01' + case when n < 300 then n / 2 * interval '20 minutes' "
+        "else n * interval '1 day' end from generate_series(1, 400) n"
+    )
+    api = await world.gateway()
+    for query, says in {
+        "q=token&agent_id=agent-1": "agent_id = 'agent-1' and title = 'token'",
+        "q=rare&agent_id=agent-2": "agent_id = 'agent-2' and body = 'rare'",
+        "q=token+rare&domain=auth": "'auth' = any(agent_domains) and title = 'token' and body = 'rare'",
+        "q=lock&domain=db": "'db' = any(agent_domains) and title = 'lock'",
+        "q=token&domain=ui": "false",
+    }.items():
+        wanted = await world.owner.fetch(
+            f"select id from patterns.agent_learnings where {says} and status <> 'held' "
+            "order by created_at desc, id desc"
+        )
+        for limit in (7, 200):
+            found = await paged(api, f"/v1/learnings?{query}&limit={limit}")
+            assert found == [str(row["id"]) for row in wanted], (query, limit)
