@@ -43,7 +43,7 @@ class Source(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A function of the database that finds them: of the filters, the end of the page before, and the limit."""
+    """A function that finds `at` and `id` of them: of the filters, the end of the page before, and the limit."""
 
     function: str
     filters: Mapping[str, str]
@@ -53,7 +53,7 @@ class Search(NamedTuple):
         place = [f"${len(given) + n}" for n in (1, 2, 3)]
         arguments = [wanted[name] for name in self.filters]
         arguments += [None, None] if after is None else [after.at, after.id]
-        return f"select at, id from {self.function}({', '.join(given + place)})", arguments
+        return f"select * from {self.function}({', '.join(given + place)})", arguments
 
 
 class Pages(NamedTuple):

@@ -19,13 +19,15 @@ alter table scoring.judged_predictions set
 create function scoring.keep_judged_predictions() returns trigger language plpgsql
 set search_path = pg_catalog, pg_temp as $$
 begin
-  if tg_op <> 'INSERT' then
+  if tg_op <> 'INSERT' and old.effective then
     delete from scoring.judged_predictions j where j.fix_id = old.fix_id;
   end if;
-  if tg_op <> 'DELETE' then
+  if tg_op <> 'DELETE' and new.effective then
     insert into scoring.judged_predictions as j (fix_id, model_version, scored_at, confidence, held)
-    select o.id, o.model_version, o.scored_at, o.confidence, o.held from scoring.live_outcomes o
-    where o.id = new.fix_id and o.model_version is not null
+    select f.id, f.model_version, f.scored_at, f.confidence, new.kind = 'held' from scoring.agent_auto_fixes f
+    where f.id = new.fix_id and f.model_version is not null and not f.imported
+      and f.scored_at < new.observed_at and f.scored_at < new.reported_at
+      and new.kind in ('held', 'reverted', 'fixed_again')
     on conflict (fix_id) do update set held = excluded.held;
   end if;
   return null;
@@ -45,7 +47,10 @@ create materialized view scoring.handbook_patterns as
 select p.id, p.label, p.category, p.support, fared.succeeded, fared.failed,
   coalesce(declared.domains, '{}') as domains, e.title as example_title, e.repository as example_repository,
   greatest(p.last_seen_at, fared.heard_at) as changed_at
-from (select * from patterns.patterns order by support desc, id limit 100) p
+from (
+  select id, label, category, support, example_fix_id, last_seen_at from patterns.patterns
+  order by support desc, id limit 100
+) p
 cross join lateral (
   select count(*) filter (where o.kind = 'held')::integer as succeeded,
     count(*) filter (where o.kind in ('reverted', 'fixed_again'))::integer as failed, max(o.reported_at) as heard_at
