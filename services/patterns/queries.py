@@ -40,15 +40,15 @@ SIMILARITY = f"""case when {{paths}} is null or w.paths is null then greatest(0,
 FLOOR = f"case when {{fix}}.pattern_id is null then {ALIKE}::float8 else {DUPLICATE}::float8 end"
 WITHIN_REACH = f"""({{fix}}.paths is null or w.paths is null
       or {1.001 * (1 - PATH_SHARE)} - {PATH_SHARE} * ({{fix}}.paths <#> w.paths) >= {FLOOR})"""
-# Each of the next three is asked of one `w`. Candidates by each channel's index; one that both find comes twice.
-PATTERNS = f"""
-  select c.pattern_id as id, least(1, {SIMILARITY.format(words="c.words", paths="c.paths")}) as similarity
-  from (
+# All of these are asked of one `w`. Candidates by each channel's index; one that both find comes twice.
+CANDIDATES = f"""
     (select p.* from patterns.pattern_places p order by p.words <=> w.words limit {NEAREST_PATTERNS})
     union all
     (select p.* from patterns.pattern_places p where w.paths is not null
-     order by p.paths <#> w.paths limit {NEAREST_PATTERNS})
-  ) c
+     order by p.paths <#> w.paths limit {NEAREST_PATTERNS})"""
+PATTERNS = f"""
+  select c.pattern_id as id, least(1, {SIMILARITY.format(words="c.words", paths="c.paths")}) as similarity
+  from ({{candidates}}) c
 """
 # What can be a duplicate, or may begin a pattern. The age is looked at behind the limit: a range with two ends would
 # have the planner sort all that lies between them. So would a number as the limit, where a repository has fewer on
@@ -58,6 +58,12 @@ EARLIER = """
        from patterns.fix_patterns f
        where f.repository = w.repository and f.submitted_at <= w.at {place}
        order by f.submitted_at desc limit (select {limit}))"""
+# Each graph misses some of many that are nearly as far. A pattern of the very same files is not to be among them.
+KNOWN_HERE = f"""{CANDIDATES}
+    union all
+    (select p.* from (
+      select distinct e.pattern_id from ({EARLIER.format(place="and f.place = w.place", limit=SAME_PLACE)}) e
+     ) e cross join lateral (select * from patterns.pattern_places p where p.pattern_id = e.pattern_id limit 1) p)"""
 FIXES = f"""
   select s.* from (
     select r.*, least(1, {SIMILARITY.format(words="r.embedding", paths="r.paths")}) as similarity from (
@@ -90,7 +96,9 @@ with w as materialized (
 )
 select w.i,
   exists (select from patterns.fix_patterns k where k.fix_id = w.fix_id and k.status_reason is null) as known,
-  array(select row(n.id, n.similarity) from ({PATTERNS} order by similarity desc limit 1) n) as patterns,
+  array(
+    select row(n.id, n.similarity)
+    from ({PATTERNS.format(candidates=KNOWN_HERE)} order by similarity desc limit 1) n) as patterns,
   array(
     select row(n.fix_id, n.similarity, n.submitted_at, n.pattern_id,
       case when n.pattern_id is null then n.embedding end, case when n.pattern_id is null then n.path_terms end)
@@ -106,7 +114,7 @@ with w as materialized (
 select w.category,
   array(
     select row(p.id, p.label, p.category, p.support, n.similarity)
-    from (select distinct * from ({PATTERNS}) c) n join patterns.patterns p using (id)
+    from (select distinct * from ({PATTERNS.format(candidates=CANDIDATES)}) c) n join patterns.patterns p using (id)
     where p.id <> w.id and n.similarity > 0 order by n.similarity desc limit {PATTERNS_SHOWN}) as patterns,
   array(select row({LEARNING_ROW}) from ({LEARNINGS}) n) as learnings
 from w
