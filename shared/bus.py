@@ -36,6 +36,7 @@ MOST_ANSWERING = 1000
 
 Answer = Callable[[Msg], Awaitable[bytes]]
 Hear = Callable[[Msg], Awaitable[None]]
+Take = Callable[[Msg], None]
 
 log = logging.getLogger(__name__)
 # FastStream's own logger brings its own handler and format.
@@ -67,6 +68,7 @@ class Bus:
         # What is answered, and what every replica hears, by subject.
         self.answers: dict[str, Answer] = {}
         self.heard_by_all: dict[str, Hear] = {}
+        self.heard_at_once: dict[str, Take] = {}
         self._subscriptions: list[Subscription] = []
         self._answering: set[asyncio.Task[None]] = set()
         self._url, self._drain_seconds = settings.nats_url, settings.drain_seconds
@@ -134,6 +136,8 @@ class Bus:
             self._subscriptions.append(await self.nc.hear(subject, self.service, take))
         for subject, hear in self.heard_by_all.items():
             self._subscriptions.append(await self.nc.subscribe(subject, cb=hearing(hear)))
+        for subject, taken in self.heard_at_once.items():
+            self._subscriptions.append(await self.nc.hear(subject, "", taking(taken)))
 
     def _answer(self, answer: Answer, message: Msg) -> None:
         if len(self._answering) == MOST_ANSWERING:
@@ -213,6 +217,15 @@ class Bus:
 
         return take
 
+    def hear_at_once(self, subject: str) -> Callable[[Take], Take]:
+        """Decorator: as `hear_all`, for what comes with every fix and needs no waiting."""
+
+        def take(taken: Take) -> Take:
+            self.heard_at_once[subject] = taken
+            return taken
+
+        return take
+
     def answer(self, subject: str) -> Callable[[Answer], Answer]:
         """Decorator: one replica of the service answers this request."""
 
@@ -246,3 +259,15 @@ def hearing(hear: Hear) -> Callable[[Msg], Awaitable[None]]:
             log.exception("%s was heard, and nothing came of it", message.subject)
 
     return heard
+
+
+def taking(take: Take) -> Take:
+    """What goes wrong with one message is no matter of the connection, which would end with it."""
+
+    def taken(message: Msg) -> None:
+        try:
+            take(message)
+        except Exception:
+            log.exception("%s was heard, and nothing came of it", message.subject)
+
+    return taken

@@ -25,6 +25,7 @@ from shared.contracts.envelope import Envelope, Event, unseal
 from shared.database import Database
 from shared.errors import PermanentError
 from shared.ids import derived_id
+from shared.nats_client import delivered_as
 from shared.telemetry import BusMetrics, span
 from shared.topology import ACK_WAIT_SECONDS
 
@@ -89,7 +90,7 @@ class Delivery:
                     await message.in_progress()
 
     async def _decide(self, message: Msg, cls: type[E], handle: Handler[E], on_dead: OnDead | None) -> str:
-        tries = message.metadata.num_delivered
+        tries = delivered_as(message).tries
         try:
             if tries > CRASH_LOOP:
                 raise PermanentError(f"delivered {tries} times without a verdict: the worker dies on it")

@@ -118,6 +118,14 @@ def reader_config(subjects: Sequence[str], after: int) -> ConsumerConfig:
     )
 
 
+async def add_reader(js: JetStreamContext, stream: str, subjects: Sequence[str], after: int, inbox: str) -> str:
+    """Sends what comes after that position to `inbox`, where somebody listens already; returns the reader's name."""
+    config = reader_config(subjects, after)
+    config.deliver_subject = inbox
+    made = await js.add_consumer(stream, config)
+    return made.name
+
+
 async def declare(js: JetStreamContext, log_bytes: int) -> None:
     """Creates or updates everything; safe to repeat. When the log is full, new fixes are refused, none is dropped."""
     for stream in STREAMS:

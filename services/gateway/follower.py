@@ -8,8 +8,9 @@ from contextlib import suppress
 import nats
 from nats.aio.msg import Msg
 
-from shared.bus import Bus
-from shared.topology import reader_config
+from shared.bus import Bus, taking
+from shared.nats_client import delivered_as
+from shared.topology import add_reader, reader_config
 
 # How often a silent reader is compared with what the server says that it sent.
 CHECK_SECONDS = 10.0
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Follower:
-    """Hands every message after `position` to `heard`, over outages and losses on the way.
+    """Hands every message after `position`, with its own, to `heard`, over outages and losses on the way.
 
     The client's own ordered consumer begins again with the first message of the stream when it meets an outage
     before it was given any; this one goes on from `position`.
@@ -32,7 +33,7 @@ class Follower:
         bus: Bus,
         stream: str,
         subjects: Sequence[str],
-        heard: Callable[[Msg], None],
+        heard: Callable[[int, Msg], None],
         began_anew: Callable[[], None],
     ) -> None:
         self.stream, self.subjects = stream, subjects
@@ -66,17 +67,17 @@ class Follower:
         self._broken.clear()
         self._expected = 1
         await self._check_life()
-        config = reader_config(self.subjects, self.position)
-        subscription = await self._bus.js.subscribe(
-            self.subjects[0], stream=self.stream, config=config, cb=self._message, manual_ack=True
-        )
+        nc, js = self._bus.nc, self._bus.js
+        inbox = nc.new_inbox()
+        subscription = await nc.hear(inbox, "", taking(self._message))
         try:
+            reader = await add_reader(js, self.stream, self.subjects, self.position, inbox)
             while not self._broken.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._broken.wait(), CHECK_SECONDS)
                     return
                 before = self._expected
-                sent = (await subscription.consumer_info()).delivered
+                sent = (await js.consumer_info(self.stream, reader)).delivered
                 if sent is not None and sent.consumer_seq >= self._expected and self._expected == before:
                     log.warning("%s: message %d was sent and never came", self.stream, sent.stream_seq)
                     return
@@ -93,14 +94,14 @@ class Follower:
             self._began_anew()
         self._created = info.created
 
-    async def _message(self, message: Msg) -> None:
-        sequence = message.metadata.sequence
-        if self._broken.is_set() or sequence.consumer != self._expected:
+    def _message(self, message: Msg) -> None:
+        _, sequence, number = delivered_as(message)
+        if self._broken.is_set() or number != self._expected:
             self._broken.set()
             return
         self._expected += 1
-        self.position = sequence.stream
-        self._heard(message)
+        self.position = sequence
+        self._heard(sequence, message)
 
 
 async def past(bus: Bus, stream: str, subjects: Sequence[str], after: int, until: int) -> AsyncIterator[Msg]:

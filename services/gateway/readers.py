@@ -63,8 +63,8 @@ class Readers:
         self._open_streams = Gauge("event_streams", "Clients of /v1/events.", registry=registry)
         self._ended = Counter("event_streams_ended", "Why clients were let go.", ("reason",), registry=registry)
 
-    def _heard(self, stream: int, message: Msg) -> None:
-        self.feed.add(stream, message.metadata.sequence.stream, message.subject, message.data)
+    def _heard(self, stream: int, sequence: int, message: Msg) -> None:
+        self.feed.add(stream, sequence, message.subject, message.data)
 
     def _open(self) -> None:
         self.feed.open(tuple(follower.position for follower in self._followers))

@@ -101,17 +101,17 @@ class Runtime:
 
     def _register(self) -> None:
         """Everything the gateway hears."""
-        self.bus.hear_all(FixScored.SUBJECT)(self._scored)
-        self.bus.hear_all(FixCategorized.SUBJECT)(self._categorized)
+        self.bus.hear_at_once(FixScored.SUBJECT)(self._scored)
+        self.bus.hear_at_once(FixCategorized.SUBJECT)(self._categorized)
         self.bus.hear_all(ModelPromoted.SUBJECT)(self._promoted)
         self.bus.hear_all(KEYS_CHANGED)(self._keys_changed)
         self.bus.on_reconnect.append(self._ask_champion)
 
-    async def _scored(self, message: Msg) -> None:
+    def _scored(self, message: Msg) -> None:
         event = unseal(FixScored, message.data)
         self.waiters.heard(event.id, "scored", final=event.status == "rejected")
 
-    async def _categorized(self, message: Msg) -> None:
+    def _categorized(self, message: Msg) -> None:
         self.waiters.heard(unseal(FixCategorized, message.data).id, "categorized")
 
     async def _promoted(self, message: Msg) -> None:

@@ -46,7 +46,7 @@ def made(service: str) -> set[str]:
 
 def heard(service: str) -> set[str]:
     """The events that every replica of a service subscribes to."""
-    named = [node.args[0] for node in calls(service) if getattr(node.func, "attr", None) == "hear_all"]
+    named = [n.args[0] for n in calls(service) if getattr(n.func, "attr", None) in ("hear_all", "hear_at_once")]
     classes = [node.value.id for node in named if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
     return {NAMES[name] for name in classes if name in NAMES}
 

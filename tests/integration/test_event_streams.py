@@ -145,11 +145,11 @@ def losing(monkeypatch: pytest.MonkeyPatch, lost: int) -> None:
     """On the way to the gateway, once and without a broken connection: the message with that place in FIXES."""
     waiting, heard = [lost], Follower._message
 
-    async def lossy(self: Follower, message: Msg) -> None:
+    def lossy(self: Follower, message: Msg) -> None:
         if self.stream == "FIXES" and message.metadata.sequence.stream in waiting:
             waiting.clear()
         else:
-            await heard(self, message)
+            heard(self, message)
 
     monkeypatch.setattr(Follower, "_message", lossy)
 

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Callable
 
 import nats
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.nats_client import NatsClient
+from shared.nats_client import NatsClient, delivered_as
 from tests.outages import Frail
 from tests.servers import Servers
 from tests.world import eventually
@@ -51,6 +52,45 @@ async def test_headers_arrive(client: NatsClient) -> None:
     await client.publish(SUBJECT, b"plain")
     await eventually(lambda: asyncio.sleep(0, len(heard) == 2))
     assert [(m.data, m.headers) for m in heard] == [(b"body", {"traceparent": "00-1"}), (b"plain", None)]
+
+
+ODD_HEADERS = (
+    b"Name:value\r\nOther:\t two words \r\n\r\n",
+    b"no colon\r\nA: 1\r\n\r\n",
+    b"with space: 1\r\nA: 1\r\n\r\n",
+    "A: ü\r\nB: 1\r\n\r\n".encode(),
+    b"A: \xff\r\n\r\n",
+    b"A: 1\nB: 2\r\n\r\n",
+    b"A: 1\rB: 2\r\n\r\n",
+    b"A: \r\nA: 2\r\n\r\n",
+    b"A: 1\r\n",
+    b"\r\n",
+)
+
+
+@pytest.mark.parametrize("raw", [*ODD_HEADERS, b"ce-id: 1\r\nce-source: /services/x\r\n\r\n"])
+def test_headers_are_read_as_the_library_reads_them(raw: bytes) -> None:
+    assert NatsClient._parse_header_lines(raw) == Client._parse_header_lines(raw)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "$JS.ACK.FIXES.scoring.3.17.9.1732830000000000000.12",
+        "$JS.ACK._.hash.FIXES.scoring.3.17.9.1732830000000000000.12.random",
+        "$JS.ACK.domain.hash.FIXES.scoring.3.17.9.1732830000000000000.12",
+    ],
+)
+def test_a_delivery_is_read_as_the_library_reads_it(reply: str) -> None:
+    message = Msg(Client(), reply=reply)
+    sequence = message.metadata.sequence
+    assert delivered_as(message) == (message.metadata.num_delivered, sequence.stream, sequence.consumer) == (3, 17, 9)
+
+
+@pytest.mark.parametrize("reply", ["", "_INBOX.1", "$JS.ACK.FIXES.scoring.3"])
+def test_what_jetstream_did_not_deliver_says_so(reply: str) -> None:
+    with pytest.raises(nats.errors.NotJSMessageError):
+        delivered_as(Msg(Client(), reply=reply))
 
 
 async def test_where_nobody_answers_that_is_said_at_once(client: NatsClient) -> None:
