@@ -33,14 +33,20 @@ class Grouper(Generic[T, R]):
         return await future
 
     async def _run(self) -> None:
-        # One turn of the loop, so that all messages of one fetch find their way into one group.
-        await asyncio.sleep(0)
         try:
+            await self._gathered()
             while self._waiting:
                 group, self._waiting = self._waiting[: self._max_group], self._waiting[self._max_group :]
                 await self._write(group)
         finally:
             self._running = None
+
+    async def _gathered(self) -> None:
+        """As long as each turn of the loop brings more: all messages of one fetch find their way into one group."""
+        before = 0
+        while before < len(self._waiting) < self._max_group:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     async def _write(self, group: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:

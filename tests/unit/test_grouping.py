@@ -39,6 +39,17 @@ async def test_what_arrives_at_one_moment_is_written_as_one_group_in_order() -> 
     assert table.groups == [list(range(10))]
 
 
+async def test_what_comes_one_a_turn_is_one_group_too() -> None:
+    table = Table()
+    grouper = Grouper(table.write, max_group=8)
+    coming = []
+    for n in range(10):
+        coming.append(asyncio.create_task(grouper.submit(n)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*coming)
+    assert table.groups == [[*range(8)], [8, 9]]
+
+
 async def test_a_group_forms_while_another_is_under_way() -> None:
     table = Table()
     table.open.clear()
