@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from opentelemetry import propagate, trace
+from opentelemetry import context, propagate, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -69,11 +69,11 @@ def set_up_traces(service: str, endpoint: str) -> None:
 
 def trace_headers() -> dict[str, str]:
     """W3C `traceparent` of the current span, for the headers of a message; nothing outside of one."""
-    context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
+    ids = trace.get_current_span().get_span_context()
+    if not ids.is_valid:
         return {}
-    headers = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
-    return headers | {"tracestate": context.trace_state.to_header()} if context.trace_state else headers
+    headers = {"traceparent": f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}"}
+    return headers | {"tracestate": ids.trace_state.to_header()} if ids.trace_state else headers
 
 
 def span(name: str, headers: dict[str, str] | None = None, **attributes: Any) -> AbstractContextManager[trace.Span]:
@@ -82,8 +82,22 @@ def span(name: str, headers: dict[str, str] | None = None, **attributes: Any) ->
     if getattr(trace.get_tracer_provider(), "sampler", None) is ALWAYS_OFF and "tracestate" not in headers:
         unseen = _unseen(headers.get("traceparent"))
         if unseen is not None:
-            return trace.use_span(trace.NonRecordingSpan(unseen))
+            return _Unseen(unseen)
     return _tracer.start_as_current_span(name, context=propagate.extract(headers), attributes=attributes)
+
+
+class _Unseen(AbstractContextManager[trace.Span]):
+    """The current span, of which nothing is kept: `use_span` without what it does to tell of errors."""
+
+    def __init__(self, ids: trace.SpanContext) -> None:
+        self._span = trace.NonRecordingSpan(ids)
+
+    def __enter__(self) -> trace.Span:
+        self._before = context.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(self, *_: object) -> None:
+        context.detach(self._before)
 
 
 def _unseen(traceparent: str | None) -> trace.SpanContext | None:

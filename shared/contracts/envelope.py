@@ -49,7 +49,7 @@ def seal(event: Event, *, source: str, now: datetime, trace: dict[str, str] | No
         "ce-type": event.SUBJECT,
         "ce-source": f"/services/{source}",
         "ce-subject": event.subject_id(),
-        "ce-time": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "ce-time": msgspec.to_builtins(now.astimezone(UTC)),
         "content-type": "application/json",
         **(trace or {}),
     }
