@@ -18,10 +18,12 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.protocol.command import hpub_cmd
 
 NO_RESPONDERS = "503"
-# A header as we write them, and as every client does of which nothing has to be mended.
+# Headers of which nothing has to be mended, as ours are: one of those that came, and all that go.
 PLAIN_HEADER = re.compile(r"^([!-9;-~]+): ([!-~]*)\r\n", re.MULTILINE)
+PLAIN_HEADERS = re.compile(r"(?:[-0-9A-Za-z]+: [!-~]*\r\n)*")
 
 
 class Delivered(NamedTuple):
@@ -68,6 +70,21 @@ class NatsClient(Client):
         subscription = await self.subscribe(subject, queue=queue)
         self._straight[subscription._id] = take
         return subscription
+
+    async def _send_publish(
+        self, subject: str, reply: str, payload: bytes, payload_size: int, headers: dict[str, Any] | None
+    ) -> None:
+        """The library looks at each header by itself, which takes as long as the rest."""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) if headers else ""
+        # A value that has lines of its own would make more of them.
+        if headers is None or lines.count("\n") > len(headers) or not PLAIN_HEADERS.fullmatch(lines):
+            await super()._send_publish(subject, reply, payload, payload_size, headers)
+            return
+        said = hpub_cmd(subject, reply, f"NATS/1.0\r\n{lines}\r\n".encode(), payload)
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += payload_size
+        await self._send_command(said)
+        await self._flush_pending()
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:

@@ -68,6 +68,39 @@ ODD_HEADERS = (
 )
 
 
+HEADERS: tuple[dict[str, str], ...] = (
+    {},
+    {"ce-id": "1", "Nats-Msg-Id": "", "ce-source": "/services/x"},
+    {"name": "two words"},
+    {"name": " trimmed "},
+    {"name": "a line\r\nOther: 1"},
+    {"name": "1\r\nOther: 1"},
+    {"name": "1\nOther: 1", "next": "2"},
+    {" name ": "ü"},
+    {"": "nothing"},
+)
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+async def test_headers_go_as_the_library_writes_them(
+    client: NatsClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr(client._transport, "writelines", lambda parts: written.append(b"".join(parts)))
+    await client.publish(SUBJECT, b"body", "reply", headers)
+    await asyncio.sleep(0)
+    monkeypatch.setattr(NatsClient, "_send_publish", Client._send_publish)
+    await client.publish(SUBJECT, b"body", "reply", headers)
+    await asyncio.sleep(0)
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("name", ["two words", "a:b", "line\r\nother"])
+async def test_a_header_that_is_none_is_refused(client: NatsClient, name: str) -> None:
+    with pytest.raises(nats.errors.BadHeaderError):
+        await client.publish(SUBJECT, b"", headers={name: "1"})
+
+
 @pytest.mark.parametrize("raw", [*ODD_HEADERS, b"ce-id: 1\r\nce-source: /services/x\r\n\r\n"])
 def test_headers_are_read_as_the_library_reads_them(raw: bytes) -> None:
     assert NatsClient._parse_header_lines(raw) == Client._parse_header_lines(raw)
