@@ -60,8 +60,18 @@ def advanced(position: Position, stream: int, sequence: int) -> Position:
     return (*position[:stream], sequence, *position[stream + 1 :])
 
 
+class Heard(msgspec.Struct, frozen=True, gc=False):
+    """An event as it came. `position` is the place in all streams once it was heard."""
+
+    stream: int
+    sequence: int
+    position: Position
+    subject: str
+    payload: bytes
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """An event, encoded once for everybody. `position` is the place in all streams once it was heard."""
+    """An event, encoded once for everybody."""
 
     stream: int
     sequence: int
@@ -91,23 +101,22 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def frame(stream: int, sequence: int, before: Position, subject: str, payload: bytes) -> Frame:
+def frame(heard: Heard) -> Frame:
     """Raises `msgspec.MsgspecError` when the payload is no such event."""
-    event = msgspec.json.decode(payload, type=CLASSES[subject])
+    event = msgspec.json.decode(heard.payload, type=CLASSES[heard.subject])
     told: dict[str, Any] = {k: v for k, v in msgspec.to_builtins(event).items() if k not in WRITTEN}
-    position = advanced(before, stream, sequence)
     kind = type_of(type(event))
     body = b"event: %s\ndata: %s\n\n" % (kind.encode(), msgspec.json.encode(told))
     return Frame(
-        stream=stream,
-        sequence=sequence,
-        position=position,
+        stream=heard.stream,
+        sequence=heard.sequence,
+        position=heard.position,
         type=kind,
         agent_id=told.get("agent_id"),
         repository=told.get("repository"),
-        fix_id=event.subject_id() if STREAMS[stream] == "FIXES" else None,
+        fix_id=event.subject_id() if STREAMS[heard.stream] == "FIXES" else None,
         body=body,
-        wire=line_of(position) + body,
+        wire=line_of(heard.position) + body,
     )
 
 
@@ -121,39 +130,35 @@ class Feed:
     def __init__(self, most: int = RECENT_EVENTS) -> None:
         self.opened = asyncio.Event()
         self.head: Position = (0,) * len(STREAMS)
-        # Everything after this is in `_frames`.
+        # Everything after this is in `_events`.
         self.floor: Position = self.head
         self.readers: set[asyncio.Event] = set()
         self._most = most
-        self._frames: list[Frame] = []
-        # How many frames were let go, so that a place stays the same number.
+        # Encoded when somebody reads it: of an import with nobody there, none is.
+        self._events: list[Heard | Frame] = []
+        # How many of them were let go, so that a place stays the same number.
         self._gone = 0
         self._waking: asyncio.TimerHandle | None = None
 
     def open(self, position: Position) -> None:
         """Also after a stream began anew; nobody who reads may stay then."""
         self.head = self.floor = position
-        self._gone += len(self._frames)
-        self._frames.clear()
+        self._gone += len(self._events)
+        self._events.clear()
         self.opened.set()
 
     def add(self, stream: int, sequence: int, subject: str, payload: bytes) -> None:
-        try:
-            made = frame(stream, sequence, self.head, subject, payload)
-        except msgspec.MsgspecError as error:
-            log.warning("%s number %d is not told to anyone: %s", STREAMS[stream], sequence, error)
-            return
-        self.head = made.position
-        self._frames.append(made)
-        if len(self._frames) >= 2 * self._most:
-            self._forget(len(self._frames) - self._most)
-        if self._waking is None:
+        self.head = advanced(self.head, stream, sequence)
+        self._events.append(Heard(stream, sequence, self.head, subject, payload))
+        if len(self._events) >= 2 * self._most:
+            self._forget(len(self._events) - self._most)
+        if self.readers and self._waking is None:
             self._waking = asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self.wake)
 
     def _forget(self, count: int) -> None:
-        self.floor = self._frames[count - 1].position
+        self.floor = self._events[count - 1].position
         self._gone += count
-        del self._frames[:count]
+        del self._events[:count]
 
     def wake(self) -> None:
         self._waking = None
@@ -162,14 +167,28 @@ class Feed:
 
     def place_of(self, position: Position) -> int:
         """Where someone goes on who has heard everything up to `position`."""
-        return self._gone + bisect_left(self._frames, True, key=lambda f: not reached(position, f.position))
+        return self._gone + bisect_left(self._events, True, key=lambda e: not reached(position, e.position))
 
     def holds(self, place: int) -> bool:
         return place >= self._gone
 
     def since(self, place: int, most: int) -> Sequence[Frame]:
         start = place - self._gone
-        return self._frames[start : start + most]
+        found = [told(event) if isinstance(event, Heard) else event for event in self._events[start : start + most]]
+        self._events[start : start + most] = found
+        return found
+
+
+def told(heard: Heard) -> Frame:
+    """What cannot be read is not told to anyone."""
+    try:
+        return frame(heard)
+    except msgspec.MsgspecError as error:
+        log.warning("%s number %d is not told to anyone: %s", STREAMS[heard.stream], heard.sequence, error)
+        return Frame(
+            stream=heard.stream, sequence=heard.sequence, position=heard.position, type="", agent_id=None,
+            repository=None, fix_id=None, body=b"", wire=b"",
+        )  # fmt: skip
 
 
 def reached(position: Position, other: Position) -> bool:

@@ -14,6 +14,7 @@ from services.gateway.events import (
     STREAMS,
     Feed,
     Frame,
+    Heard,
     Position,
     Wanted,
     advanced,
@@ -24,6 +25,7 @@ from services.gateway.events import (
 from services.gateway.follower import Follower, past
 from services.gateway.problems import ApiError, bus_unavailable
 from shared.bus import Bus
+from shared.nats_client import delivered_as
 
 # Proxies cut off what is silent for a minute, and a client takes a minute's silence for a dead server.
 HEARTBEAT_SECONDS = 15.0
@@ -194,8 +196,10 @@ class Reader:
         subjects = [cls.SUBJECT for cls in HEARD[STREAMS[number]]]
         messages = past(self._readers.bus, STREAMS[number], subjects, self._position[number], until)
         async for message in messages:
+            sequence = delivered_as(message).stream_sequence
+            position = advanced(self._position, number, sequence)
             try:
-                made = frame(number, message.metadata.sequence.stream, self._position, message.subject, message.data)
+                made = frame(Heard(number, sequence, position, message.subject, message.data))
             except msgspec.MsgspecError:
                 continue
             self._position = made.position

@@ -205,3 +205,15 @@ def test_a_feed_lets_the_oldest_go_and_knows_what_it_still_has() -> None:
     assert [frame.sequence for frame in feed.since(place, 10)] == [19, 20]
     assert feed.floor[0] >= 12
     assert not feed.holds(3)
+
+
+def test_an_event_that_cannot_be_read_is_told_to_nobody_and_holds_up_none() -> None:
+    feed, event = Feed(), scored()
+    feed.open((0, 0, 0))
+    feed.add(0, 1, event.SUBJECT, b"{}")
+    feed.add(0, 2, event.SUBJECT, seal(event, source="test", now=datetime.now(UTC)).payload)
+    assert [(frame.position, bool(frame.wire)) for frame in feed.since(0, 10)] == [
+        ((1, 0, 0), False),
+        ((2, 0, 0), True),
+    ]
+    assert feed.head == (2, 0, 0)
