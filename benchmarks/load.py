@@ -73,7 +73,7 @@ class Client:
 
     async def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         where = urlsplit(self.url)
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(where.hostname, where.port)
+        reader, writer = self._idling() or await asyncio.open_connection(where.hostname, where.port)
         try:
             lines = {"Host": where.netloc, "Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
             lines |= {"Content-Length": str(len(body)), **headers}
@@ -85,6 +85,15 @@ class Client:
             raise
         self._idle.append((reader, writer))
         return answer
+
+    def _idling(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """The one used last of those that the gateway has not closed meanwhile."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     def close(self) -> None:
         for _, writer in self._idle:
