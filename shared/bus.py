@@ -138,6 +138,9 @@ class Bus:
             self._subscriptions.append(await self.nc.subscribe(subject, cb=hearing(hear)))
         for subject, taken in self.heard_at_once.items():
             self._subscriptions.append(await self.nc.hear(subject, "", taking(taken)))
+        # Whoever says that it is ready is known to the server. After an outage the server is told anew.
+        with suppress(nats.errors.Error, TimeoutError):
+            await self.nc.flush()
 
     def _answer(self, answer: Answer, message: Msg) -> None:
         if len(self._answering) == MOST_ANSWERING:

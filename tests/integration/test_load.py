@@ -140,3 +140,18 @@ async def test_of_more_questions_than_are_answered_at_a_time_some_are_left_and_s
     assert sorted(type(answer) for answer in said if not isinstance(answer, Msg)) == [nats.errors.TimeoutError]
     assert (await world.nats.request("test.asked", b"again", timeout=3)).data == b"again"
     await answering.stop()
+
+
+async def test_who_has_started_is_known_to_the_server(world: World) -> None:
+    """Somebody else's question may overtake what this connection still has to say."""
+    for _ in range(20):
+        answering = Bus(world.settings("scoring_rw"), "scoring")
+
+        @answering.answer("test.asked")
+        async def echo(message: Msg) -> bytes:
+            return message.data
+
+        await answering.open()
+        await answering.start()
+        assert (await world.nats.request("test.asked", b"at once", timeout=3)).data == b"at once"
+        await answering.stop()
