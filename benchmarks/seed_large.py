@@ -203,17 +203,18 @@ select pg_temp.id('solution', i * 2 + s), 'p' || v, pg_temp.id('case', i),
 from generate_series($2::bigint / 10 + 1, least($3, $1::bigint) / 10) i
 cross join generate_series(0, 1) s cross join generate_series(1, 3) v
 """
-# By the keys that are there at the end.
+# By the keys that are there at the end. Patterns may have closed some that were due, and written theirs.
 SUMMARIES = """
 insert into patterns.collaboration_summaries (collaboration_id, agents, votes_cast, solutions)
 select n.collaboration_id, n.agents, n.votes_cast, n.solutions
 from patterns.agent_collaborations c join patterns.collaboration_counts n on n.collaboration_id = c.id
-order by c.created_at
+order by c.created_at on conflict do nothing
 """
 AGENTS = """
 insert into patterns.collaboration_agents (agent_id, created_at, collaboration_id, status)
 select distinct m.agent_id, c.created_at, c.id, c.status
 from patterns.agent_collaborations c join patterns.collaboration_members m on m.collaboration_id = c.id
+on conflict do nothing
 """
 # In the order in which a deployment gets them, so that rows of one time lie together.
 RANGES = {
