@@ -82,15 +82,15 @@ def _make_cluster(programs: Path, data: Path, password: str, user: Mapping[str, 
         secret.unlink()
     if done.returncode:
         shutil.rmtree(draft, ignore_errors=True)
-        raise PlatformError(f"Postgres could not make its database in {data}: {_reason(done.stdout)}")
+        raise PlatformError(f"Postgres could not make its database in {data}: {reason_of(done.stdout)}")
     draft.rename(data)
 
 
-def _reason(output: bytes) -> str:
-    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
-    return next(
-        (line[m.start() :] for line in lines if (m := COMPLAINT.search(line))), lines[-1] if lines else "no word"
-    )
+def reason_of(output: bytes) -> str:
+    """What the server itself complains of, else its last words: what it says at the very end is that it tidies up."""
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
+    complaint = next((found[0] for line in lines if (found := COMPLAINT.search(line))), None)
+    return complaint or "; ".join(lines[-3:]) or "no word"
 
 
 COMPLAINT = re.compile(r"(error|FATAL|PANIC): .*")

@@ -12,6 +12,7 @@ from deploy.local.environment import Entrance, entrance, home_path, replicas
 from deploy.local.errors import PlatformError
 from deploy.local.home import LOOPBACK, Home, port_problem, write_private
 from deploy.local.log_lines import log_lines
+from deploy.local.postgres import reason_of
 from deploy.local.services import as_role
 
 
@@ -154,3 +155,18 @@ def test_a_reader_who_went_away_stops_nothing() -> None:
         say = log_lines(["nats"], {}, out)
         say("nats", "hello")
         say("nats", "anybody?")
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (b"creating\ninitdb: error: no room\ninitdb: removing data\n", "error: no room"),
+        (
+            b"creating ... sh: denied\n\nchild exited\ninitdb: removing data\n",
+            "sh: denied; child exited; initdb: removing data",
+        ),
+        (b"", "no word"),
+    ],
+)
+def test_what_kept_postgres_from_a_database_is_told(output: bytes, reason: str) -> None:
+    assert reason in reason_of(output)
