@@ -35,7 +35,7 @@ class Delivered(NamedTuple):
 
 
 def delivered_as(message: Msg) -> Delivered:
-    """What of `message.metadata` is asked for with every message, in a tenth of its time.
+    """What of `message.metadata` is asked for with every message, in half of its time.
 
     Raises `nats.js.errors.NotJSMessageError`.
     """

@@ -52,10 +52,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def nothing() -> None:
-    pass
-
-
 async def gathered() -> None:
     """More come together then, and the fix of most is here already: its row is written once and changed once."""
     await asyncio.sleep(GATHER_SECONDS)
@@ -79,7 +75,7 @@ class Handlers:
     outbox: Outbox
     bus: Bus
     metrics: ScoringMetrics
-    categorized_some: Callable[[], None] = nothing
+    categorized_some: Callable[[], None]
     now: Callable[[], datetime] = utc_now
 
     def __post_init__(self) -> None:
