@@ -4,23 +4,34 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
-
-from shared.contracts.commands import Reply
+from typing import Generic, TypeVar
 
 IN_FLIGHT = 2
 MOST_ITEMS = 64
 # Well below what NATS carries in one message; a larger item rides alone.
 MOST_BYTES = 2 << 20
 
-Waiting = tuple[bytes, asyncio.Future[Reply]]
+Q = TypeVar("Q")
+A = TypeVar("A")
+Waiting = tuple[Q, asyncio.Future[A]]
 
 
-class Coalescer:
-    """`send` answers a list of encoded questions in their order."""
+def weightless(_: object) -> int:
+    return 0
 
-    def __init__(self, send: Callable[[Sequence[bytes]], Awaitable[Sequence[Reply]]]) -> None:
+
+class Coalescer(Generic[Q, A]):
+    """`send` answers a list of questions in their order; an exception among the answers is raised to who asked.
+
+    `size` is the bytes of a question, where they matter.
+    """
+
+    def __init__(
+        self, send: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]], size: Callable[[Q], int] = weightless
+    ) -> None:
         self._send = send
-        self._waiting: list[Waiting] = []
+        self._size = size
+        self._waiting: list[Waiting[Q, A]] = []
         self._in_flight = 0
         self._carriers: set[asyncio.Task[None]] = set()
 
@@ -29,9 +40,9 @@ class Coalescer:
         """Asked for once: before Python 3.12 the question is a system call."""
         return asyncio.get_running_loop()
 
-    def ask(self, question: bytes) -> asyncio.Future[Reply]:
+    def ask(self, question: Q) -> asyncio.Future[A]:
         """Fails with what `send` raised for the list it rode in."""
-        answer: asyncio.Future[Reply] = self._loop.create_future()
+        answer: asyncio.Future[A] = self._loop.create_future()
         self._waiting.append((question, answer))
         if self._in_flight < IN_FLIGHT:
             self._in_flight += 1
@@ -48,9 +59,9 @@ class Coalescer:
         finally:
             self._in_flight -= 1
 
-    async def _ride(self, group: list[Waiting]) -> None:
+    async def _ride(self, group: list[Waiting[Q, A]]) -> None:
         try:
-            replies: Sequence[Reply | Exception] = await self._send([question for question, _ in group])
+            replies = await self._send([question for question, _ in group])
         except Exception as error:
             replies = [error] * len(group)
         for (_, answer), reply in zip(group, replies, strict=True):
@@ -63,10 +74,10 @@ class Coalescer:
             else:
                 answer.set_result(reply)
 
-    def _next(self) -> list[Waiting]:
+    def _next(self) -> list[Waiting[Q, A]]:
         size, count = 0, 0
         for question, _ in self._waiting[:MOST_ITEMS]:
-            size += len(question)
+            size += self._size(question)
             if count and size > MOST_BYTES:
                 break
             count += 1

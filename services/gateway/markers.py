@@ -1,8 +1,10 @@
 """What was accepted but is not yet stored, remembered in Redis. With Redis away nothing is lost, only not yet seen."""
 
 import logging
+from collections.abc import Sequence
 from uuid import UUID
 
+from services.gateway.coalescer import Coalescer
 from services.gateway.redis_client import AWAY, redis_client
 
 DAY_SECONDS = 86_400
@@ -12,25 +14,36 @@ log = logging.getLogger(__name__)
 
 
 class Markers:
+    """What is marked or asked for while others are on their way goes along with the next."""
+
     def __init__(self, url: str) -> None:
         self._redis = redis_client(url, MAX_CONNECTIONS)
+        self._marks: Coalescer[str, None] = Coalescer(self._mark)
+        self._looks: Coalescer[str, bool | None] = Coalescer(self._look)
 
-    async def set(self, what: str, *ids: UUID) -> None:
+    async def set(self, what: str, marked: UUID) -> None:
         """Marks `what`:id as accepted for a day. Without Redis nothing happens."""
-        try:
-            pipe = self._redis.pipeline(transaction=False)
-            for marked in ids:
-                pipe.set(f"{what}:accepted:{marked}", b"1", ex=DAY_SECONDS)
-            await pipe.execute()
-        except AWAY as error:
-            log.warning("Redis is away, %s stays unmarked: %s", what, error)
+        await self._marks.ask(_key(what, marked))
 
     async def has(self, what: str, marked: UUID) -> bool | None:
         """None when Redis is away: then nobody knows."""
+        return await self._looks.ask(_key(what, marked))
+
+    async def _mark(self, keys: Sequence[str]) -> list[None]:
         try:
-            return bool(await self._redis.exists(f"{what}:accepted:{marked}"))
+            pipe = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipe.set(key, b"1", ex=DAY_SECONDS)
+            await pipe.execute()
+        except AWAY as error:
+            log.warning("Redis is away, %d stay unmarked: %s", len(keys), error)
+        return [None] * len(keys)
+
+    async def _look(self, keys: Sequence[str]) -> list[bool | None]:
+        try:
+            return [found is not None for found in await self._redis.mget(keys)]
         except AWAY:
-            return None
+            return [None] * len(keys)
 
     async def alive(self) -> bool:
         try:
@@ -40,3 +53,7 @@ class Markers:
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+
+def _key(what: str, marked: UUID) -> str:
+    return f"{what}:accepted:{marked}"

@@ -86,7 +86,7 @@ class Predictions:
         self.champion: str | None = None
         self._redis: redis.Redis = redis_client(redis_url, CONNECTIONS)
         self._send = send
-        self._coalescer = Coalescer(send)
+        self._coalescer: Coalescer[bytes, Reply] = Coalescer(send, len)
         self._generations = generations
         self._flags = flags
         self._count = count

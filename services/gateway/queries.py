@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from services.gateway.coalescer import Coalescer
 from services.gateway.keys import Principal
 from services.gateway.page_queries import Keyset, Pages, Source
 from services.gateway.reads import Listing, Reads
 from services.gateway.views import Fix, Model, Promotion, TrainingRun
 from shared.contracts.fixes import OutcomeKind
 from shared.contracts.models import ModelKind
+from shared.database import Database
 
 KEY = """
 select id, principal, scopes, agents, prefix from control.api_keys
@@ -35,6 +37,7 @@ left join patterns.fix_patterns p on p.fix_id = f.id
 left join scoring.fix_outcomes o on o.fix_id = f.id and o.effective
 """
 FIX = f"{FIX_FIELDS} {FIX_TABLES}"
+NAMED_FIXES = FIX + " where f.id = any($1::uuid[])"
 
 
 def within(at: str) -> dict[str, str]:
@@ -102,7 +105,7 @@ select f.id, o.kind from scoring.agent_auto_fixes f
 left join scoring.fix_outcomes o on o.fix_id = f.id and o.effective
 where f.id = any($1::uuid[]) and f.scored_at is not null
 """
-HAS_FIX = "select true from scoring.agent_auto_fixes where id = $1"
+STORED_FIXES = "select id from scoring.agent_auto_fixes where id = any($1::uuid[])"
 SUBMITTER = "select principal from scoring.agent_auto_fixes where id = $1"
 
 MODEL = """
@@ -123,6 +126,13 @@ from trainer.training_runs r left join trainer.training_runs j on j.run_id = r.j
 
 
 class Queries(Reads):
+    """Single fixes that are asked for while others are read come along with the next."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._fixes: Coalescer[UUID, Fix | None] = Coalescer(self._named)
+        self._stored: Coalescer[UUID, bool] = Coalescer(self._are_stored)
+
     async def principal(self, digest: bytes) -> Principal | None:
         row = await self._ask(lambda pool: pool.fetchrow(KEY, digest))
         if row is None:
@@ -130,10 +140,19 @@ class Queries(Reads):
         return Principal(row["id"], row["principal"], frozenset(row["scopes"]), tuple(row["agents"]), row["prefix"])
 
     async def fix(self, fix_id: UUID) -> Fix | None:
-        return await self._one(Fix, FIX + " where f.id = $1", fix_id)
+        return await self._fixes.ask(fix_id)
 
     async def has_fix(self, fix_id: UUID) -> bool:
-        return bool(await self._ask(lambda pool: pool.fetchval(HAS_FIX, fix_id)))
+        return await self._stored.ask(fix_id)
+
+    async def _named(self, ids: Sequence[UUID]) -> list[Fix | None]:
+        found = {fix.id: fix for fix in await self._all(Fix, NAMED_FIXES, ids)}
+        return [found.get(fix_id) for fix_id in ids]
+
+    async def _are_stored(self, ids: Sequence[UUID]) -> list[bool]:
+        rows = await self._ask(lambda pool: pool.fetch(STORED_FIXES, ids))
+        found = {row["id"] for row in rows}
+        return [fix_id in found for fix_id in ids]
 
     async def fixes(self, wanted: dict[str, Any], after: Keyset | None, limit: int) -> Listing[Fix]:
         return await self._page(Fix, FIX_PAGES, wanted, after, limit)

@@ -15,6 +15,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from services.gateway.cache import Cache
 from services.gateway.claims import Claims
+from services.gateway.coalescer import Coalescer
 from services.gateway.failures import Failures
 from services.gateway.keys import Keys
 from services.gateway.knowledge_queries import KnowledgeQueries
@@ -95,6 +96,8 @@ class Runtime:
             settings.redis_url, self._score, self.generations, self.flags, self.metrics.cached.count
         )
         self.waiters = Waiters()
+        # What is published while others are on their way to the disk is synced together.
+        self._log: Coalescer[Envelope, None] = Coalescer(self._into_log, lambda envelope: len(envelope.payload))
         self.draining = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._register()
@@ -178,22 +181,22 @@ class Runtime:
             raise bus_unavailable()
         self.shedding.publishing += 1
         try:
-            await self.bus.send(envelope)
-        except (nats.errors.Error, NoStreamResponseError, OSError, APIError) as error:
-            raise not_taken(error) from error
+            await self._log.ask(envelope)
         finally:
             self.shedding.publishing -= 1
 
     async def publish_all(self, events: Sequence[Event]) -> list[ApiError | None]:
         """What became of each, in order; None once it is on disk."""
-        if not self.bus.connected:
-            return [bus_unavailable()] * len(events)
         self.shedding.publishing += len(events)
         try:
-            sent = await self.bus.send_all([self.bus.seal(event) for event in events])
+            return await self._into_log([self.bus.seal(event) for event in events])
         finally:
             self.shedding.publishing -= len(events)
-        return [None if error is None else not_taken(error) for error in sent]
+
+    async def _into_log(self, envelopes: Sequence[Envelope]) -> list[ApiError | None]:
+        if not self.bus.connected:
+            return [bus_unavailable()] * len(envelopes)
+        return [None if error is None else not_taken(error) for error in await self.bus.send_all(envelopes)]
 
     async def set_flag(self, name: FlagName, setting: Setting) -> None:
         """Returns once the setting is on disk; raises `ApiError` 503 when it is not."""

@@ -37,7 +37,7 @@ def scoring() -> Scoring:
     return Scoring()
 
 
-async def asked(coalescer: Coalescer, questions: Sequence[bytes]) -> list[asyncio.Future[Reply]]:
+async def asked(coalescer: Coalescer[bytes, Reply], questions: Sequence[bytes]) -> list[asyncio.Future[Reply]]:
     tasks = []
     for question in questions:
         tasks.append(coalescer.ask(question))
@@ -53,7 +53,7 @@ def answer_all(scoring: Scoring) -> None:
 
 async def test_each_gets_its_own_answer_and_never_more_than_two_lists_are_on_their_way(scoring: Scoring) -> None:
     questions = [b"%d" % n for n in range(100)]
-    tasks = await asked(Coalescer(scoring), questions)
+    tasks = await asked(Coalescer(scoring, len), questions)
     assert [list(sent) for sent in scoring.lists] == [[b"0"], [b"1"]]
     answer_all(scoring)
     assert [bytes((await task).value) for task in tasks] == questions
@@ -63,14 +63,14 @@ async def test_each_gets_its_own_answer_and_never_more_than_two_lists_are_on_the
 
 async def test_a_list_is_bounded_in_bytes_and_what_is_larger_rides_alone(scoring: Scoring) -> None:
     large = b" " * (MOST_BYTES + 1) + b"1"
-    tasks = await asked(Coalescer(scoring), [b"1", b"2", b"3", large, b"4", b"5"])
+    tasks = await asked(Coalescer(scoring, len), [b"1", b"2", b"3", large, b"4", b"5"])
     answer_all(scoring)
     await asyncio.gather(*tasks)
     assert [len(sent) for sent in scoring.lists[2:]] == [1, 1, 2]
 
 
 async def test_a_failure_reaches_those_who_rode_in_that_list_and_nobody_later(scoring: Scoring) -> None:
-    coalescer = Coalescer(scoring)
+    coalescer = Coalescer(scoring, len)
     scoring.failing = True
     tasks = await asked(coalescer, [b"1", b"2", b"3"])
     scoring.answers.release()
@@ -83,7 +83,7 @@ async def test_a_failure_reaches_those_who_rode_in_that_list_and_nobody_later(sc
 
 
 async def test_a_caller_who_has_gone_does_not_stop_the_others(scoring: Scoring) -> None:
-    tasks = await asked(Coalescer(scoring), [b"1", b"2", b"3", b"4"])
+    tasks = await asked(Coalescer(scoring, len), [b"1", b"2", b"3", b"4"])
     tasks[2].cancel()
     await asyncio.sleep(0)
     answer_all(scoring)
