@@ -11,8 +11,9 @@ from services.gateway.limit_headers import limited
 from services.gateway.limiter import Decision
 from services.gateway.problems import ApiError, as_api_error
 from services.gateway.runtime import Runtime
+from shared.keys import Scope
 
-READ = "read"
+READ: Scope = "read"
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,10 @@ class Admission:
         self._trusted = trusted_networks(runtime.settings.trusted_proxies)
         self._reads = reads
 
-    def known(self, exchange: Exchange) -> Principal | None:
-        """Who may read, of whom that is known without asking anybody; None where the request has to wait."""
+    def known(self, exchange: Exchange, scope: Scope) -> Principal | None:
+        """Who has the scope, of whom that is known without asking anybody; None where the request has to wait."""
         principal = self._keys.remembered(exchange.asked.get(b"authorization"))
-        if principal is None or READ not in principal.scopes:
+        if principal is None or scope not in principal.scopes:
             return None
         if self._shedding.refuses(exchange.method, exchange.route or ""):
             return None

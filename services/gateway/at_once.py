@@ -1,28 +1,32 @@
-"""`POST /v1/confidence` without routing: decoded here, and asked together with whoever asks meanwhile.
+"""`POST /v1/confidence` and `POST /v1/fixes` without routing: decoded here, and asked about before they are let in.
 
 Whatever is out of the ordinary is left to the route, which then says what is wrong with it.
 """
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from services.gateway.bodies import ConfidenceBody
+from services.gateway.bodies import ConfidenceBody, FixBody
 from services.gateway.exchange import Exchange
 from services.gateway.finishing import coded
+from services.gateway.intake import Intake, Looks, preferences, wait_seconds
 from services.gateway.keys import Principal
 from services.gateway.predictions import Ahead, Predictions, Question, question_of
 from services.gateway.problems import ApiError
 from services.gateway.representation import COMMON, Answer
-from services.gateway.submission import candidate, check_form
+from services.gateway.submission import candidate, check_fix, check_form, identify, submitted
+from shared.contracts.fixes import FixSubmitted
 from shared.features.change import CHANGE_FEATURES
 from shared.flags import Flags
 
-PATH = "/v1/confidence"
+CONFIDENCE, FIXES = "/v1/confidence", "/v1/fixes"
 MAX_BYTES = 64 << 10
+MOST_PREFERRED = 200
 JSON = b"application/json"
 HEADERS = [(b"content-type", JSON), *COMMON]
 EXPLAIN = {b"": False, b"explain=false": False, b"explain=true": True}
@@ -44,6 +48,19 @@ Body = msgspec.defstruct(
     forbid_unknown_fields=True,
 )
 _decode: Callable[[bytes], ConfidenceBody] = msgspec.json.Decoder(Body).decode  # type: ignore[assignment]
+_decode_fix = msgspec.json.Decoder(FixBody).decode
+
+
+def posts(exchange: Exchange, path: str) -> bool:
+    """A body of JSON in its plainest form, and not a long one."""
+    asked = exchange.asked
+    return (
+        exchange.path == path
+        and exchange.method == "POST"
+        and asked.get(b"content-type") == JSON
+        and b"content-encoding" not in asked
+        and _length(asked.get(b"content-length")) <= MAX_BYTES
+    )
 
 
 class Scores:
@@ -52,16 +69,7 @@ class Scores:
         self._flags = flags
 
     def takes(self, exchange: Exchange) -> bool:
-        asked = exchange.asked
-        return (
-            exchange.path == PATH
-            and exchange.method == "POST"
-            and exchange.query in EXPLAIN
-            and asked.get(b"content-type") == JSON
-            and b"content-encoding" not in asked
-            and _length(asked.get(b"content-length")) <= MAX_BYTES
-            and self._flags.on("coalescing")
-        )
+        return posts(exchange, CONFIDENCE) and exchange.query in EXPLAIN and self._flags.on("coalescing")
 
     async def question(self, exchange: Exchange, principal: Principal) -> Question | None:
         """None for what the route has to refuse."""
@@ -86,6 +94,43 @@ class Scores:
         if said is None:
             said = await self._predictions.ask(question, exchange.found, ahead)
         return coded(200, HEADERS, said, exchange.asked.accept)
+
+
+class HandedIn(msgspec.Struct, frozen=True):
+    """A fix that may be put on disk once it is let in; `looks` as `Intake.take` has them."""
+
+    event: FixSubmitted
+    looks: Looks | None
+    seconds: int
+
+
+class Fixes:
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def takes(self, exchange: Exchange) -> bool:
+        return posts(exchange, FIXES) and not exchange.query and b"idempotency-key" not in exchange.asked
+
+    async def handed_in(self, exchange: Exchange, principal: Principal) -> HandedIn | None:
+        """None for what the route has to refuse. Whether it is there already is found out meanwhile."""
+        preferred = preferences(exchange.scope["headers"])
+        if len(preferred) > MOST_PREFERRED:
+            return None
+        now = datetime.now(UTC)
+        try:
+            body = _decode_fix(await exchange.body())
+            check_fix(principal, body, now)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ApiError):
+            return None
+        event = submitted(principal, body, identify(principal, body, None), now)
+        looks = None if body.external_id is None else self._intake.look(event.id)
+        return HandedIn(event, looks, wait_seconds(preferred))
+
+    async def answer(self, exchange: Exchange, handed_in: HandedIn) -> Answer:
+        """Raises `ApiError` where it cannot be put on disk."""
+        taken = await self._intake.take(handed_in.event, handed_in.looks, handed_in.seconds)
+        headers = [*HEADERS, (b"location", taken.location.encode())]
+        return coded(taken.status, headers, msgspec.json.encode(taken.body), exchange.asked.accept)
 
 
 def _length(header: bytes | None) -> int:

@@ -1,7 +1,9 @@
 """What happens to every request before routing and after it: who is let in, the trace, the count, the cache, the tag
 and the coding of the answer."""
 
-from collections.abc import Sequence
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any
@@ -9,19 +11,24 @@ from typing import Any
 import msgspec
 
 from services.gateway.admission import Admission
-from services.gateway.at_once import Scores
+from services.gateway.at_once import Fixes, Scores
 from services.gateway.cached_reads import CachedReads
 from services.gateway.exchange import Exchange
 from services.gateway.finishing import App, Finisher, captured, finished
 from services.gateway.keys import Principal
-from services.gateway.problems import MEDIA_TYPE, ApiError, details
+from services.gateway.problems import MEDIA_TYPE, ApiError, as_api_error, details
 from services.gateway.representation import COMMON, Answer
 from services.gateway.route_names import RouteNames
 from services.gateway.runtime import Runtime
+from shared.keys import Scope
 from shared.telemetry import span
+
+Way = Callable[[Exchange, Principal], Awaitable[Answer | None]]
 
 # No key needed: probes, metrics and the descriptions of the API.
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json", "/docs"})
+
+log = logging.getLogger(__name__)
 
 
 class Edge:
@@ -35,6 +42,7 @@ class Edge:
         self._flags = runtime.flags
         self._reads = CachedReads(runtime.cache, runtime.generations, runtime.flags)
         self._scores = Scores(runtime.predictions, runtime.flags)
+        self._fixes = Fixes(runtime.intake)
         self._admission = Admission(runtime, self._reads)
         # A span costs as much as a whole answer from the cache: at once only where somebody collects them.
         self._traced = bool(runtime.settings.otlp_endpoint)
@@ -58,25 +66,36 @@ class Edge:
             self._metrics.answered(exchange.route, exchange.method, exchange.status, exchange.seconds)
 
     async def _at_once(self, exchange: Exchange) -> bool:
-        """Answers without routing what the cache, or a list on its way to scoring, can answer.
+        """Answers without routing what the cache, or a list on its way to scoring, can answer, and takes fixes.
 
         What it leaves, it leaves as it found it, but for the decision of the limiter, which is taken once.
         """
-        resource = self._reads.resource(exchange)
-        if resource is None and not self._scores.takes(exchange):
+        found = self._way(exchange)
+        principal = found and self._admission.known(exchange, found[0])
+        if found is None or principal is None:
             return False
-        principal = self._admission.known(exchange)
-        if principal is None:
-            return False
-        if resource is None:
-            answer = await self._score(exchange, principal)
-        else:
-            exchange.resource = resource
-            await self._admission.take(exchange, principal, self._reads.keys(resource))
-            answer = None if exchange.refused else self._reads.known(exchange)
+        try:
+            answer = await found[1](exchange, principal)
+        except Exception as error:
+            with self._trace(exchange):
+                answer = self._failure(exchange, error)
         if answer is not None:
             await exchange.say(answer)
         return answer is not None
+
+    def _way(self, exchange: Exchange) -> tuple[Scope, Way] | None:
+        """The scope that it needs, and who answers it."""
+        if self._reads.resource(exchange) is not None:
+            return "read", self._read
+        if self._scores.takes(exchange):
+            return "read", self._score
+        return ("submit", self._submit) if self._fixes.takes(exchange) else None
+
+    async def _read(self, exchange: Exchange, principal: Principal) -> Answer | None:
+        exchange.resource = resource = self._reads.resource(exchange)
+        keys = () if resource is None else self._reads.keys(resource)
+        await self._admission.take(exchange, principal, keys)
+        return None if exchange.refused else self._reads.known(exchange)
 
     async def _score(self, exchange: Exchange, principal: Principal) -> Answer | None:
         question = await self._scores.question(exchange, principal)
@@ -89,13 +108,35 @@ class Edge:
             with suppress(ApiError):
                 await ahead.reply
         self._admission.decided(exchange, await deciding)
-        if exchange.refused:
+        return None if exchange.refused else await self._scores.answer(exchange, question, ahead)
+
+    async def _submit(self, exchange: Exchange, principal: Principal) -> Answer | None:
+        if not self._admission.generous:
             return None
-        try:
-            return await self._scores.answer(exchange, question, ahead)
-        except ApiError as error:
-            with nullcontext() if self._traced else traced(exchange):
-                return finished(problem(error), exchange.method, exchange.asked)
+        with self._trace(exchange):
+            try:
+                return await self._hand_in(exchange, principal)
+            except Exception as error:
+                return self._failure(exchange, error)
+
+    async def _hand_in(self, exchange: Exchange, principal: Principal) -> Answer | None:
+        deciding = self._admission.ask(exchange, principal, ())
+        # Once round the loop, and the question is on its way while the body is read.
+        await asyncio.sleep(0)
+        handed_in = await self._fixes.handed_in(exchange, principal)
+        self._admission.decided(exchange, await deciding)
+        if exchange.refused or handed_in is None:
+            return None
+        return await self._fixes.answer(exchange, handed_in)
+
+    def _failure(self, exchange: Exchange, error: Exception) -> Answer:
+        known = as_api_error(error)
+        if known.status == 500:
+            log.error("%s %s failed", exchange.method, exchange.path, exc_info=error)
+        return finished(problem(known), exchange.method, exchange.asked)
+
+    def _trace(self, exchange: Exchange) -> AbstractContextManager[Any]:
+        return nullcontext() if self._traced else traced(exchange)
 
     async def _serve(self, exchange: Exchange) -> None:
         refusal = None if exchange.path in OPEN else await self._admission.refusal(exchange)

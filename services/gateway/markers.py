@@ -1,5 +1,6 @@
 """What was accepted but is not yet stored, remembered in Redis. With Redis away nothing is lost, only not yet seen."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from uuid import UUID
@@ -21,13 +22,13 @@ class Markers:
         self._marks: Coalescer[str, None] = Coalescer(self._mark)
         self._looks: Coalescer[str, bool | None] = Coalescer(self._look)
 
-    async def set(self, what: str, marked: UUID) -> None:
+    def set(self, what: str, marked: UUID) -> asyncio.Future[None]:
         """Marks `what`:id as accepted for a day. Without Redis nothing happens."""
-        await self._marks.ask(_key(what, marked))
+        return self._marks.ask(_key(what, marked))
 
-    async def has(self, what: str, marked: UUID) -> bool | None:
+    def has(self, what: str, marked: UUID) -> asyncio.Future[bool | None]:
         """None when Redis is away: then nobody knows."""
-        return await self._looks.ask(_key(what, marked))
+        return self._looks.ask(_key(what, marked))
 
     async def _mark(self, keys: Sequence[str]) -> list[None]:
         try:

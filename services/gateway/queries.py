@@ -1,5 +1,6 @@
 """The reads of fixes, models and keys: SELECT only, with a role that can do nothing else."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -139,11 +140,11 @@ class Queries(Reads):
             return None
         return Principal(row["id"], row["principal"], frozenset(row["scopes"]), tuple(row["agents"]), row["prefix"])
 
-    async def fix(self, fix_id: UUID) -> Fix | None:
-        return await self._fixes.ask(fix_id)
+    def fix(self, fix_id: UUID) -> asyncio.Future[Fix | None]:
+        return self._fixes.ask(fix_id)
 
-    async def has_fix(self, fix_id: UUID) -> bool:
-        return await self._stored.ask(fix_id)
+    def has_fix(self, fix_id: UUID) -> asyncio.Future[bool]:
+        return self._stored.ask(fix_id)
 
     async def _named(self, ids: Sequence[UUID]) -> list[Fix | None]:
         found = {fix.id: fix for fix in await self._all(Fix, NAMED_FIXES, ids)}

@@ -17,6 +17,7 @@ from services.gateway.cache import Cache
 from services.gateway.claims import Claims
 from services.gateway.coalescer import Coalescer
 from services.gateway.failures import Failures
+from services.gateway.intake import Intake
 from services.gateway.keys import Keys
 from services.gateway.knowledge_queries import KnowledgeQueries
 from services.gateway.limiter import Limiter
@@ -96,6 +97,7 @@ class Runtime:
             settings.redis_url, self._score, self.generations, self.flags, self.metrics.cached.count
         )
         self.waiters = Waiters()
+        self.intake = Intake(self.queries, self.markers, self.waiters, self.publish)
         # What is published while others are on their way to the disk is synced together.
         self._log: Coalescer[Envelope, None] = Coalescer(self._into_log, lambda envelope: len(envelope.payload))
         self.draining = asyncio.Event()

@@ -1,7 +1,5 @@
 """`/v1/fixes`: hand in, ask, correct."""
 
-import asyncio
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,19 +15,16 @@ from services.gateway.cache import keep_out_of_cache
 from services.gateway.conditional import check_if_match
 from services.gateway.filters import Filter, IdempotencyKey, IfMatch, InstantText, Words, instant, search
 from services.gateway.guards import caller, requires
+from services.gateway.intake import MARKER, finished, preferences, wait_seconds
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import ApiError, invalid, not_found
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_fix, identify, submitted
 from services.gateway.views import Accepted, Fix, Page
 from shared.contracts.commands import CORRECT, Correction
-from shared.contracts.fixes import Category, FixStatus, FixSubmitted
+from shared.contracts.fixes import Category, FixStatus
 from shared.ids import fix_id as named_fix_id
 from shared.ids import new_id
-
-MAX_WAIT_SECONDS = 30
-PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)")
-MARKER = "fix"
 
 Prefer = Annotated[
     str | None,
@@ -38,16 +33,6 @@ Prefer = Annotated[
     ),
 ]
 Body = Request[Any, Any, Any]
-
-
-def wait_seconds(prefer: str | None) -> int:
-    """RFC 7240: a preference that cannot be read is ignored."""
-    found = PREFER_WAIT.search(prefer or "")
-    return min(int(found.group(1)), MAX_WAIT_SECONDS) if found else 0
-
-
-def finished(fix: Fix) -> bool:
-    return fix.status == "rejected" or (fix.scored_at is not None and fix.category is not None)
 
 
 @post("/v1/fixes", status_code=202, guards=[requires("submit")])
@@ -61,58 +46,12 @@ async def submit_fix(
     """Hands in a fix. `202` once it is on disk, `201` with the answer for `Prefer: wait=N`, `200` for a repeat."""
     now, principal = datetime.now(UTC), caller(request)
     check_fix(principal, data, now)
-    identity = identify(principal, data, idempotency_key)
-    if data.external_id is not None or idempotency_key is not None:
-        existing = await seen_before(runtime, identity)
-        if existing is not None:
-            return answered(existing, 200)
-    event = submitted(principal, data, identity, now)
-    return await hand_in(runtime, event, wait_seconds(prefer))
-
-
-async def seen_before(runtime: NamedDependency[Runtime], identity: UUID) -> Fix | Accepted | None:
-    """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
-    there, accepted = await asyncio.gather(is_stored(runtime, identity), runtime.markers.has(MARKER, identity))
-    # Nearly always it is new, and all that is told of a fix takes three tables.
-    found = await stored(runtime, identity) if there else None
-    if found is not None:
-        return found if found.status != "rejected" else None
-    return Accepted(id=identity, status="accepted") if accepted else None
-
-
-async def is_stored(runtime: Runtime, identity: UUID) -> bool:
-    """False as well when Postgres is away."""
-    try:
-        return await runtime.queries.has_fix(identity)
-    except ApiError:
-        return False
-
-
-async def stored(runtime: Runtime, identity: UUID) -> Fix | None:
-    """None as well when Postgres is away."""
-    try:
-        return await runtime.queries.fix(identity)
-    except ApiError:
-        return None
-
-
-async def hand_in(runtime: NamedDependency[Runtime], event: FixSubmitted, seconds: int) -> Response[Fix | Accepted]:
-    with runtime.waiters.wait_for(event.id) as waiter:
-        await runtime.publish(event)
-        marked = asyncio.ensure_future(runtime.markers.set(MARKER, event.id))
-        if seconds:
-            await asyncio.wait([waiter.done], timeout=seconds)
-        await marked
-    if not seconds:
-        return answered(Accepted(id=event.id, status="accepted"), 202)
-    fix = await stored(runtime, event.id)
-    if fix is not None and finished(fix):
-        return answered(fix, 201)
-    return answered(Accepted(id=event.id, status=fix.status if fix else "accepted"), 202)
-
-
-def answered(body: Fix | Accepted, status: int) -> Response[Fix | Accepted]:
-    return Response(body, status_code=status, headers={"Location": f"/v1/fixes/{body.id}"})
+    event = submitted(principal, data, identify(principal, data, idempotency_key), now)
+    named = data.external_id is not None or idempotency_key is not None
+    looks = runtime.intake.look(event.id) if named else None
+    # `prefer` is described and checked; of several headers it is but one.
+    taken = await runtime.intake.take(event, looks, wait_seconds(preferences(request.scope["headers"])))
+    return Response(taken.body, status_code=taken.status, headers={"Location": taken.location})
 
 
 # No limit on the body: it is read a chunk at a time, and each line has its own.

@@ -1,0 +1,106 @@
+"""How a fix comes in, for the route and for the edge alike: is it there already, is it on disk, is it finished."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID
+
+import msgspec
+
+from services.gateway.markers import Markers
+from services.gateway.problems import ApiError
+from services.gateway.queries import Queries
+from services.gateway.views import Accepted, Fix
+from services.gateway.waiters import Waiters
+from shared.contracts.fixes import FixSubmitted
+
+MARKER = "fix"
+MAX_WAIT_SECONDS = 30
+PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})")
+
+
+def preferences(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """RFC 7240: several headers are one list."""
+    return ", ".join(value.decode("latin-1") for name, value in headers if name == b"prefer")
+
+
+def wait_seconds(preferred: str) -> int:
+    """A preference that cannot be read is ignored."""
+    found = PREFER_WAIT.search(preferred)
+    return min(int(found.group(1)), MAX_WAIT_SECONDS) if found else 0
+
+
+def finished(fix: Fix) -> bool:
+    return fix.status == "rejected" or (fix.scored_at is not None and fix.category is not None)
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """`200` for what was there, `201` for what is finished, `202` for what is on disk."""
+
+    status: int
+    body: Fix | Accepted
+
+    @property
+    def location(self) -> str:
+        return f"/v1/fixes/{self.body.id}"
+
+
+class Looks(msgspec.Struct, frozen=True):
+    """On their way: whether Postgres has the fix, and whether it was accepted within a day."""
+
+    stored: asyncio.Future[bool]
+    accepted: asyncio.Future[bool | None]
+
+
+class Intake:
+    def __init__(
+        self, queries: Queries, markers: Markers, waiters: Waiters, publish: Callable[[FixSubmitted], Awaitable[None]]
+    ) -> None:
+        self._queries, self._markers, self._waiters, self._publish = queries, markers, waiters, publish
+
+    def look(self, identity: UUID) -> Looks:
+        """Begins to find out whether it is there already."""
+        return Looks(self._queries.has_fix(identity), self._markers.has(MARKER, identity))
+
+    async def take(self, event: FixSubmitted, looks: Looks | None, seconds: int) -> Taken:
+        """Without `looks` it is new for certain. Raises `ApiError` 503 where it cannot be put on disk."""
+        existing = None if looks is None else await self._existing(event.id, looks)
+        return Taken(200, existing) if existing is not None else await self._hand_in(event, seconds)
+
+    async def _existing(self, identity: UUID, looks: Looks) -> Fix | Accepted | None:
+        """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
+        # Nearly always it is new, and all that is told of a fix takes three tables.
+        found = await self._stored(identity) if await there(looks.stored) else None
+        accepted = await looks.accepted
+        if found is not None:
+            return found if found.status != "rejected" else None
+        return Accepted(id=identity, status="accepted") if accepted else None
+
+    async def _stored(self, identity: UUID) -> Fix | None:
+        """None as well when Postgres is away."""
+        try:
+            return await self._queries.fix(identity)
+        except ApiError:
+            return None
+
+    async def _hand_in(self, event: FixSubmitted, seconds: int) -> Taken:
+        with self._waiters.wait_for(event.id) as waiter:
+            await self._publish(event)
+            marked = self._markers.set(MARKER, event.id)
+            if seconds:
+                await asyncio.wait([waiter.done], timeout=seconds)
+            await marked
+        if not seconds:
+            return Taken(202, Accepted(id=event.id, status="accepted"))
+        fix = await self._stored(event.id)
+        if fix is not None and finished(fix):
+            return Taken(201, fix)
+        return Taken(202, Accepted(id=event.id, status=fix.status if fix else "accepted"))
+
+
+async def there(stored: Awaitable[bool]) -> bool:
+    """False as well when Postgres is away."""
+    try:
+        return await stored
+    except ApiError:
+        return False
