@@ -4,6 +4,7 @@ import re
 import subprocess
 import tempfile
 import uuid
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import IO
 
 import click
+
+from cli.commit_times import consistent
 
 CHUNK_BYTES = 1 << 20
 # A commit with a longer diff (vendored trees) is read up to its last whole file within this.
@@ -30,14 +33,18 @@ SETTINGS = {
     "log.showSignature": "false",
     "log.follow": "false",
 }
+# A commit after its parents, also where somebody's clock was wrong.
+ORDER = ("--reverse", "--date-order", "--no-merges")
 LOG = (
-    *("log", "--reverse", "--no-merges", "--patch", "--root", "--find-renames", "--no-color", "--no-ext-diff"),
+    *("log", *ORDER, "--patch", "--root", "--find-renames", "--no-color", "--no-ext-diff"),
     *("--no-textconv", "--no-show-signature", "--no-notes", "--no-mailmap", "--no-indent-heuristic"),
     *("--encoding=UTF-8", "--src-prefix=a/", "--dst-prefix=b/"),
 )
-FIELDS = "%x00%H%x00%ct%x00%an%x00%ae%x00%B%x00"
+FIELDS = "%x00%H%x00%an%x00%ae%x00%B%x00"
 CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(.*?)[ \t]*<([^>\n]*)>", re.I | re.M)
 FILE_START = b"\ndiff --git "
+# Seconds that no clock says, and that still go into 64 bits.
+NO_TIME = 1 << 62
 
 
 class GitError(click.ClickException):
@@ -52,7 +59,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """`diff` is git's own bytes, `time` the committer's date (UTC); an empty diff is a commit that changes no file."""
+    """`diff` is git's own bytes; an empty diff is a commit that changes no file.
+
+    `time` is the committer's date (UTC), or where no clock could have said that, that of the commit before.
+    """
 
     sha: str
     time: datetime
@@ -131,8 +141,12 @@ def selection(repository: Path, since: str | None, limit: int | None) -> list[st
     return [*bounds, *(f"^{sha}" for sha in cut_off(repository))]
 
 
-def read(repository: Path, revision: str, selected: Sequence[str] = ()) -> Iterator[Commit]:
-    """Commits without merges, oldest first. Raises `GitError` when git fails on the way."""
+def read(
+    repository: Path, revision: str, selected: Sequence[str] = (), latest: datetime | None = None
+) -> Iterator[Commit]:
+    """Commits without merges, oldest first, none later than `latest` (now). Raises `GitError` when git fails."""
+    revision = git(repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or revision
+    times = _times(repository, revision, selected, latest or datetime.now(UTC))
     # No diff can forge this separator: it is new each time.
     nonce = uuid.uuid4().hex
     settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
@@ -140,12 +154,20 @@ def read(repository: Path, revision: str, selected: Sequence[str] = ()) -> Itera
     with tempfile.TemporaryFile() as said, subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=said) as process:
         assert process.stdout is not None  # noqa: S101
         try:
-            yield from map(_commit, _records(process.stdout, f"\0{nonce}\0".encode()))
+            for record in _records(process.stdout, f"\0{nonce}\0".encode()):
+                yield _commit(record, next(times))
         finally:
             process.stdout.close()
         if process.wait() != 0:
             said.seek(0)
             raise GitError(said.read().decode(errors="replace").strip() or f"git log ended with {process.returncode}")
+
+
+def _times(repository: Path, revision: str, selected: Sequence[str], latest: datetime) -> Iterator[int]:
+    """Seconds. Of a date that cannot be read git says nothing, zero, or a number of any size."""
+    told = git(repository, "log", *ORDER, "--no-show-signature", "--format=0%ct", *selected, revision, "--") or ""
+    seconds = array("q", (min(int(time) or NO_TIME, NO_TIME) for time in told.split()))
+    return iter(consistent(seconds, int(latest.timestamp())))
 
 
 def _records(stream: IO[bytes], mark: bytes) -> Iterator[bytes]:
@@ -165,10 +187,10 @@ def _records(stream: IO[bytes], mark: bytes) -> Iterator[bytes]:
         yield bytes(held[:MOST_BYTES])
 
 
-def _commit(record: bytes) -> Commit:
-    sha, time, name, email, message, diff = record.split(b"\0", 5)
+def _commit(record: bytes, time: int) -> Commit:
+    sha, name, email, message, diff = record.split(b"\0", 4)
     if len(record) >= MOST_BYTES:
         diff = diff[: max(0, diff.rfind(FILE_START))]
     author = Person(name.decode(errors="replace"), email.decode(errors="replace"))
-    at = datetime.fromtimestamp(int(time), UTC)
+    at = datetime.fromtimestamp(time, UTC)
     return Commit(sha.decode(), at, author, message.decode(errors="replace").strip(), diff.lstrip(b"\n"))

@@ -199,6 +199,33 @@ def test_odd_names_and_bytes_survive(repository: Repository) -> None:
     assert "+name = '\ufffd\ufffd'" in repository.imported()[0].diff
 
 
+@pytest.mark.parametrize("wrong", [1400, -20_000], ids=["four years ahead", "in the seventies"])
+def test_a_clock_that_was_wrong_moves_nobody_elses_time(repository: Repository, wrong: float) -> None:
+    repository.commit(0, "feat: before", d__py=CODE)
+    repository.commit(0, "feat: area", a__py=CODE)
+    repository.commit(wrong, "feat: from elsewhere", b__py=CODE)
+    repository.commit(1, "fix: area multiplies", a__py=FIXED)
+    repository.commit(2, "feat: the last", c__py=CODE)
+    _, area, elsewhere, *_ = repository.imported(until_day=10)
+    assert area.outcome is not None
+    assert (area.outcome.kind, area.outcome.observed_at) == ("fixed_again", START + timedelta(days=1))
+    assert elsewhere.submitted_at == START
+    assert elsewhere.outcome is None
+
+
+def test_a_commit_comes_after_its_parent_whatever_their_clocks_say(repository: Repository) -> None:
+    repository.commit(0, "feat: before", b__py=CODE)
+    repository.commit(0, "feat: area", a__py=CODE)
+    repository.git("checkout", "-q", "-b", "side")
+    repository.commit(-9000, "fix: area multiplies", a__py=FIXED)
+    repository.git("checkout", "-q", "main")
+    repository.commit(1, "feat: other", c__py=CODE)
+    repository.git("merge", "-q", "-m", "merge", "side", day=2)
+    _, area, *others = repository.imported()
+    assert (area.title, area.outcome and area.outcome.kind) == ("feat: area", "fixed_again")
+    assert all(other.submitted_at >= START for other in others)
+
+
 def test_a_diff_that_forges_a_separator_is_still_one_commit(repository: Repository) -> None:
     text = "x" * 9000 + "\n\0" + "a" * 32 + "\0" + "b" * 40 + "\0001\0n\0e\0s\0\n"
     repository.commit(0, "feat: forged", forged__py=text, a__py=CODE)
