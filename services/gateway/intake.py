@@ -16,7 +16,7 @@ from shared.contracts.fixes import FixSubmitted
 
 MARKER = "fix"
 MAX_WAIT_SECONDS = 30
-PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})")
+PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.I)
 
 
 def preferences(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -73,9 +73,10 @@ class Keys:
 
     async def authenticate(self, header: str | None) -> Principal:
         """Raises `ApiError` 401, or 503 when nobody can say whether the key is good."""
-        if not header or not header.startswith("Bearer "):
+        scheme, _, text = (header or "").partition(" ")
+        text = text.strip()
+        if scheme.lower() != "bearer":
             raise refused("send your key as 'Authorization: Bearer pk_…'")
-        text = header[7:].strip()
         if not well_formed(text):
             raise refused("that is not a key: keys begin with pk_ and carry a checksum; was it cut off?")
         who = await self._find(digest(text))

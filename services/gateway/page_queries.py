@@ -1,7 +1,7 @@
 """The page of a list after a keyset, newest first: which ids, by an index, and then what is shown of them."""
 
 from collections.abc import Mapping, Set
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,6 +14,11 @@ class Keyset(msgspec.Struct, frozen=True):
 
     at: datetime
     id: UUID
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a time that is not in UTC: none such was handed out, nor does each fit into it."""
+        if self.at.utcoffset() != timedelta(0):
+            raise ValueError("not in UTC")
 
 
 Page = tuple[str, list[Any]]

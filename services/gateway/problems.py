@@ -27,6 +27,8 @@ BY_STATUS = {
     415: "unsupported_media_type",
     500: "internal_error",
 }
+# What the framework says of a body that breaks off, as if that were our fault.
+LEFT = "client disconnected prematurely"
 
 
 class ApiError(Exception):
@@ -87,6 +89,8 @@ def as_api_error(error: Exception) -> ApiError:
         return invalid("body", "is nested too deeply")
     if isinstance(error, ValidationException):
         return _validation(error)
+    if isinstance(error, HTTPException) and error.detail == LEFT:
+        return invalid("body", "broke off before its end")
     if isinstance(error, HTTPException) and error.status_code == 400:
         return invalid("body", error.detail)
     if isinstance(error, HTTPException):

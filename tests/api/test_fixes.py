@@ -5,8 +5,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
+from services.gateway.paging import encode_cursor
+from services.gateway.routes.fixes import wait_seconds
 from shared.ids import fix_id
 from tests.diffs import diff, fix
 from tests.world import Api, World, eventually
@@ -42,6 +45,21 @@ async def test_waiting_answers_with_the_whole_fix(api: Api) -> None:
     assert body["status"] == "scored"
     assert body["category"] in ("bug-fix", "performance", "security", "refactor", "uncertain")
     assert body["related"] == []
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ("wait=10", 10),
+        ("Wait = 10", 10),
+        ("respond-async, wait=10", 10),
+        ("wait=99", 30),
+        ("await=10", 0),
+        ("wait=soon", 0),
+    ],
+)
+def test_a_preference_to_wait_is_read_as_rfc_7240_writes_it(prefer: str, seconds: int) -> None:
+    assert wait_seconds(prefer) == seconds
 
 
 async def test_waiting_in_vain_answers_202(world: World) -> None:
@@ -167,6 +185,19 @@ async def test_a_query_that_does_not_fit_is_refused(api: Api, query: str) -> Non
     answer = await api.get(f"/v1/fixes?{query}")
     assert answer.status_code == 400, answer.text
     assert answer.json()["errors"][0]["field"] == query.split("=")[0]
+
+
+class Foreign(msgspec.Struct):
+    """What a keyset looks like, in whose time nobody ever handed one out."""
+
+    at: str
+    id: UUID = UUID(int=0)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"])
+async def test_a_cursor_that_nobody_handed_out_is_refused(api: Api, at: str) -> None:
+    answer = await api.get(f"/v1/fixes?cursor={encode_cursor(Foreign(at))}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
 
 
 async def test_an_unknown_fix_is_404(api: Api) -> None:

@@ -31,6 +31,14 @@ async def test_a_bad_key_is_401(api: Api, header: str | None) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
+async def test_the_scheme_of_a_key_is_read_in_any_case(api: Api, scheme: str) -> None:
+    await api.get("/v1/fixes")
+    for _ in range(2):
+        answer = await api.get("/v1/fixes", headers={"Authorization": f"{scheme} {api.keys['owner']}"})
+        assert answer.status_code == 200
+
+
 async def test_a_revoked_key_stops_within_a_second(api: Api) -> None:
     assert (await api.get("/v1/fixes")).status_code == 200
     await api.world.owner.execute("update control.api_keys set revoked_at = now()")

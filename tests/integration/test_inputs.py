@@ -10,7 +10,7 @@ import pytest
 from services.gateway import protocol
 from services.gateway.protocol import MAX_HEADERS, MAX_URL_BYTES, seconds_for
 from tests.diffs import fix
-from tests.world import Api, World
+from tests.world import Api, World, eventually
 
 SOON_SECONDS = 20.0
 BOMB_BYTES = 50 << 20
@@ -91,6 +91,21 @@ async def test_who_never_ends_its_headers_is_cut_off(api: Api, said: str) -> Non
     raw.say(said)
     assert await raw.answer() == (408, "request_timeout")
     assert await raw.closed()
+
+
+async def test_who_leaves_within_a_body_is_no_failure_of_ours(api: Api) -> None:
+    raw = await Raw.to(api)
+    raw.begin("POST /v1/fixes", "Content-Type: application/json", "Content-Length: 1000")
+    raw.say('{"agent_id": ')
+    await raw.writer.drain()
+    raw.writer.close()
+
+    async def statuses() -> list[str]:
+        metrics = (await api.get("/metrics")).text
+        counted = [line for line in metrics.splitlines() if line.startswith("http_requests_total") and "POST" in line]
+        return [line.partition('status="')[2][:3] for line in counted]
+
+    assert await eventually(statuses) == ["400"]
 
 
 @pytest.mark.usefixtures("hasty")
