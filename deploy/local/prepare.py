@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nats
+from nats.js import JetStreamContext
+from nats.js.errors import APIError
 
 from cli.keys import create_key
 from shared.keys import SCOPES, Scope
@@ -16,6 +18,8 @@ from shared.topology import GIB, declare
 
 # Seven days of fixes with their diffs.
 DEFAULT_LOG_GIB = "4"
+# JetStream's own code for limits that go beyond the disk.
+NO_ROOM = 10047
 FIRST_KEYS: tuple[tuple[str, str, tuple[Scope, ...]], ...] = (
     ("api-key", "owner", SCOPES),
     ("reporter-key", "reporter", ("read", "report")),
@@ -30,9 +34,20 @@ async def prepare(environ: Mapping[str, str]) -> None:
     passwords = {role: environ[name] for role in ROLES if (name := f"PRECEDENT_PASSWORD_{role.upper()}") in environ}
     await set_passwords(database_url, passwords)
     connection = await nats.connect(environ["PRECEDENT_NATS_URL"], max_reconnect_attempts=3)
-    await declare(connection.jetstream(), int(float(environ.get("PRECEDENT_LOG_GIB", DEFAULT_LOG_GIB)) * GIB))
+    await declare_log(connection.jetstream(), environ.get("PRECEDENT_LOG_GIB", DEFAULT_LOG_GIB))
     await connection.close()
     await first_keys(database_url, Path(environ["PRECEDENT_HOME"]))
+
+
+async def declare_log(js: JetStreamContext, log_gib: str) -> None:
+    """Raises `SettingsError` when the disk has not the room that the log sets aside."""
+    try:
+        await declare(js, int(float(log_gib) * GIB))
+    except APIError as error:
+        if error.err_code != NO_ROOM:
+            raise
+        problem = f"the log is to take {log_gib} GiB, and NATS has less: make room, or lower PRECEDENT_LOG_GIB"
+        raise SettingsError(problem) from error
 
 
 def phases(environ: Mapping[str, str]) -> Sequence[str]:

@@ -20,6 +20,8 @@ PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # Linux alone
 LINE_BYTES = 1 << 20
 NOTHING_TO_RUN = 127  # as a shell says it
 TAIL_SECONDS = 1.0  # for the last lines of a process that has ended
+SETTLED_SECONDS = 60.0  # having lived that long, a death is no longer one of a row
+CURABLE_SECONDS = 1.0  # between two looks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class Proc:
     quick_deaths: int = 5  # that many in a row, and everything stops
     as_user: Mapping[str, Any] = field(default_factory=dict)  # user, group, extra_groups, as subprocess takes them
     hide: re.Pattern[str] | None = None  # lines that tell a reader nothing
+    stuck: re.Pattern[str] | None = None  # a line after which only a new start helps, once it is `curable`
+    curable: Callable[[], bool] = lambda: True
 
 
 def die_with_parent(sig: int, parent: int) -> Callable[[], None]:
@@ -68,6 +72,7 @@ class Child:
         self._keep_fd = keep_fd
         self._process: asyncio.subprocess.Process | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._cure: asyncio.Task[None] | None = None
         self._started = 0.0
         self._exit_code = 0
 
@@ -130,12 +135,24 @@ class Child:
         if line and not (self.proc.hide and self.proc.hide.search(line)):
             self.last_line = line
             self._say(self.proc.name, line)
+        if self.proc.stuck and self.proc.stuck.search(line) and self._cure is None:
+            self._cure = asyncio.create_task(self._end_once_curable())
+
+    async def _end_once_curable(self) -> None:
+        """Whoever keeps it running starts it again. Not before it has settled, so that this is no death of a row."""
+        while self.age < SETTLED_SECONDS or not self.proc.curable():  # noqa: ASYNC110 - a disk tells nobody
+            await asyncio.sleep(CURABLE_SECONDS)
+        if self._process and self.alive:
+            self._process.send_signal(self.proc.stop)
 
     async def wait(self) -> int:
         """Its exit code, 128+n after signal n; whatever it had started itself is gone by then, too."""
         if self._process and self._pump:
             code = await self._process.wait()
             self.kill()
+            if self._cure:
+                self._cure.cancel()
+                self._cure = None
             await asyncio.wait({self._pump}, timeout=TAIL_SECONDS)
             self._pump.cancel()
             self._exit_code = code if code >= 0 else 128 - code

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import disk_usage
 
 from deploy.local.errors import PlatformError
 from deploy.local.home import LOOPBACK, write_private
@@ -43,6 +44,8 @@ def nats(directory: Path, port: int, monitor_port: int, password: str) -> Server
             ready=_syncs_always(monitor_port),
             death=signal.SIGTERM,
             hide=NATS_NOISE,
+            stuck=NO_SPACE,
+            curable=lambda: disk_usage(directory).free >= ROOM_BYTES,
         ),
         url=f"nats://{USER}:{password}@{LOOPBACK}:{port}",
         data=directory,
@@ -51,6 +54,10 @@ def nats(directory: Path, port: int, monitor_port: int, password: str) -> Server
 
 # Its configuration is ours alone to read; the failing health checks are our own first probes.
 NATS_NOISE = re.compile(r"^\[\d+\] \[INF\]|Plaintext passwords|Healthcheck failed: \"failed to be ready")
+
+# A stream that met a full disk takes nothing any more, also when there is room again, until the server starts anew.
+NO_SPACE = re.compile(r"no space left on device")
+ROOM_BYTES = 64 << 20
 
 # Acknowledged means on disk: JetStream's default syncs every two minutes. 8 MB is what the contracts allow a message.
 NATS_CONF = """\

@@ -7,11 +7,10 @@ from typing import Any
 
 from deploy.local.errors import PlatformError
 from deploy.local.log_lines import Say
-from deploy.local.process import Child, Proc, how_it_ended, until_ready
+from deploy.local.process import SETTLED_SECONDS, Child, Proc, how_it_ended, until_ready
 from deploy.local.stop_signals import stop_signals
 
 NAME = "precedent"  # our own lines in the log
-SETTLED_SECONDS = 60.0  # having lived that long, a death is no longer one of a row
 FIRST_DELAY_SECONDS = 0.1
 ONE_WISH_SECONDS = 0.5  # signals closer than that have one cause: a lost terminal sends several
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from deploy.local import process
 from deploy.local.errors import PlatformError
 from deploy.local.process import Proc
 from deploy.local.supervisor import ONE_WISH_SECONDS, Supervisor
@@ -187,3 +189,23 @@ async def test_a_line_without_end_hurts_nobody(bench: Bench) -> None:
 async def stop_after(bench: Bench, text: str) -> None:
     await bench.heard(text)
     await interrupt()
+
+
+async def test_what_only_a_new_start_helps_is_started_anew_once_it_can_be_helped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(process, "CURABLE_SECONDS", 0.01)
+    room = bench.directory / "room"
+
+    async def then() -> None:
+        await bench.heard("store: no room")
+        await asyncio.sleep(0.2)
+        assert not bench.said("started again")
+        room.touch()
+        await bench.heard("store: stores")
+        await interrupt()
+
+    script = "if [ -e room ]; then echo stores; else echo no room; fi; exec sleep 60"
+    store = bench.proc("store", script, stuck=re.compile("no room"), curable=room.exists)
+    assert await bench.run([store], then=then) == 0
