@@ -28,6 +28,9 @@ Way = Callable[[Exchange, Principal], Awaitable[Answer | None]]
 # No key needed: probes, metrics and the descriptions of the API.
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json", "/docs"})
 
+# Without an end, so that nobody can ask for its headers alone.
+ENDLESS = "GET /v1/events"
+
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +54,9 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "HEAD" and self._names.of("GET", scope["path"]) != ENDLESS:
+            # Answered as a GET; the server leaves the body out.
+            scope = {**scope, "method": "GET"}
         exchange = Exchange(scope, receive, send)
         exchange.route = self._names.of(exchange.method, exchange.path)
         exchange.asked.compression = self._flags.on("compression")
@@ -142,7 +148,7 @@ class Edge:
         refusal = None if exchange.path in OPEN else await self._admission.refusal(exchange)
         if refusal is not None:
             await exchange.say(finished(problem(refusal), exchange.method, exchange.asked))
-        elif exchange.method == "OPTIONS" and (methods := self._names.methods(exchange.path)):
+        elif exchange.method == "OPTIONS" and (methods := self._methods(exchange.path)):
             await exchange.say(options(methods))
         elif exchange.resource is None:
             finisher = Finisher(exchange.method, exchange.asked, exchange.send)
@@ -151,6 +157,12 @@ class Edge:
             ask = partial(captured, self.app, exchange.scope, exchange.receive)
             answer = self._reads.known(exchange) or await self._reads.read(exchange, exchange.resource, ask)
             await exchange.say(answer)
+
+    def _methods(self, path: str) -> list[str]:
+        """What may be done there; empty for what no route serves."""
+        methods = self._names.methods(path)
+        with_head = "GET" in methods and self._names.of("GET", path) != ENDLESS
+        return sorted([*methods, "HEAD"]) if with_head else methods
 
 
 def traced(exchange: Exchange) -> AbstractContextManager[Any]:

@@ -77,12 +77,29 @@ async def test_text_that_is_not_utf8_is_refused(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/v1/fixes", "GET, POST, OPTIONS"),
+        ("/v1/fixes", "GET, HEAD, POST, OPTIONS"),
         ("/v1/fixes/bulk", "POST, OPTIONS"),
-        ("/v1/learnings/01a20aec-91e9-7663-af7b-314541511d2e", "DELETE, GET, PATCH, OPTIONS"),
-        ("/healthz", "GET, OPTIONS"),
+        ("/v1/learnings/01a20aec-91e9-7663-af7b-314541511d2e", "DELETE, GET, HEAD, PATCH, OPTIONS"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
+        ("/v1/events", "GET, OPTIONS"),
     ],
 )
 async def test_options_tells_every_method_of_a_path(api: Api, path: str, methods: str) -> None:
     answer = await api.call("OPTIONS", path)
     assert (answer.status_code, answer.headers["allow"]) == (204, methods)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/v1/fixes", "/v1/stats/overview", "/v1/nowhere"])
+async def test_head_is_get_without_its_body(api: Api, path: str) -> None:
+    of_the_moment = {"date", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "content-length"}
+    for _ in range(2):  # also of what the cache knows by then
+        whole, head = await api.get(path), await api.call("HEAD", path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert whole.content
+        named = {name: value for name, value in whole.headers.items() if name not in of_the_moment}
+        assert {name: value for name, value in head.headers.items() if name not in of_the_moment} == named
+
+
+async def test_head_asks_for_the_headers_of_no_stream_and_of_nothing_that_changes(api: Api) -> None:
+    for path in ("/v1/events", "/v1/fixes/bulk", "/v1/outcomes"):
+        assert (await api.call("HEAD", path)).status_code == 405
