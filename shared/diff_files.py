@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from shared.diff_hunks import DiffError, is_hunk, read_hunk, short_hunk, wrong
+from shared.diff_hunks import DiffError, adds_up, is_hunk, read_hunks, sides, wrong
 from shared.diff_names import ABSENT, git_sides, side, unprefixed, unquoted
 
 Status = Literal["A", "M", "D", "R", "C", "T"]
@@ -20,8 +20,16 @@ _USUAL = re.compile(
     r"diff --git a/(.{1,200}) b/\1\n(?:index .*\n)?--- a/\1\n\+\+\+ b/\1\n"
     r"(@@ -\d++(?:,(\d{1,9}))? \+\d++(?:,(\d{1,9}))? @@.*((?:\n[-+ ].*){1,20}+)\n(?=diff --git |\Z))?"
 )
-_GIT = re.compile(r"diff --(git|cc|combined) (.+)")
-_SILENT = re.compile(r"(?:(?:index|mode|old mode|new mode|similarity index|dissimilarity index) .*\n)*+")
+# Git's header with all that it says of the file; of what is said more than once, the last counts.
+_GIT = re.compile(
+    r"diff --(?P<kind>git|cc|combined) (?P<names>.*[^\r\n])\r*\n"
+    r"(?:(?:index|mode|old mode|new mode|similarity index|dissimilarity index) .*\n"
+    r"|(?P<what>(?:rename|copy)(?= from | to )|(?:new|deleted)(?= file mode )) "
+    r"(?:from (?P<old>.*)|to (?P<new>.*)|file mode .*)\n)*+"
+)
+_STATUS: dict[str, Status] = {"rename": "R", "copy": "C", "new": "A", "deleted": "D"}
+# The old side once a parent under --combined-all-paths.
+_SIDES = re.compile(r"--- (.*)\n(?:--- .*\n)*+\+\+\+ (.*)\n")
 _BINARY_SIZE = re.compile(r"(?:literal|delta) \d+\r*\n")
 _BLANK = re.compile(r"\n\r*\n")
 
@@ -81,7 +89,8 @@ class _Reader:
             self.at = start.end()
             if self._usual_files():
                 continue
-            if git := _GIT.match(self._line()):
+            if git := _GIT.match(self.text, self.at):
+                self.at = git.end()
                 self._git_file(*git.groups())
             elif self._starts("--- "):
                 self._plain_file()
@@ -112,8 +121,8 @@ class _Reader:
         found = False
         while usual := _USUAL.match(self.text, self.at):
             path, hunk, old, new, lines = usual.groups("")
-            if hunk and (sides := short_hunk(lines, old, new)):
-                added, deleted, hunks, self.at = *sides, 1, usual.end()
+            if hunk and adds_up(lines, old, new):
+                added, deleted, hunks, self.at = *sides(lines), 1, usual.end()
             else:
                 self.at = usual.end() - len(hunk)
                 added, deleted, hunks = self._hunks()
@@ -134,32 +143,22 @@ class _Reader:
         self._pass()
         self._keep(draft)
 
-    def _git_file(self, kind: str, names: str) -> None:
+    def _git_file(self, kind: str, names: str, what: str | None, old: str | None, new: str | None) -> None:
         draft = _Draft()
-        sides = git_sides(names) if kind == "git" else (unquoted(names), unquoted(names))
-        draft.name(*(sides or ("", "")))
-        if draft.path != draft.old_path:
-            draft.status = "R"
-        self._pass()
-        self._extended_headers(draft)
+        # Of a file that moved both names stand below, which no space leaves open.
+        if old is None or new is None:
+            pair = git_sides(names) if kind == "git" else (unquoted(names), unquoted(names))
+            draft.name(*(pair or ("", "")))
+            if draft.path != draft.old_path:
+                draft.status = "R"
+        if old is not None:
+            draft.old_path = unquoted(old.rstrip("\r"))
+        if new is not None:
+            draft.path = unquoted(new.rstrip("\r"))
+        if what is not None:
+            draft.status = _STATUS[what]
         self._content(draft)
         self._keep(draft)
-
-    def _extended_headers(self, draft: _Draft) -> None:
-        while silent := _SILENT.match(self.text, self.at):
-            self.at = silent.end()
-            if self._starts(("rename ", "copy ")):
-                line = self._line()
-                word, _, name = line.partition(" from " if " from " in line else " to ")
-                if word not in ("rename", "copy"):
-                    return
-                draft.status = "R" if word == "rename" else "C"
-                setattr(draft, "old_path" if line.startswith(f"{word} from ") else "path", unquoted(name))
-            elif self._starts(("new file mode ", "deleted file mode ")):
-                draft.status = "A" if self._starts("new") else "D"
-            else:
-                return
-            self._pass()
 
     def _content(self, draft: _Draft) -> None:
         if self._starts("--- "):
@@ -177,26 +176,18 @@ class _Reader:
             self._binary_patch()
 
     def _sides(self) -> tuple[str, str]:
-        old = side(self._line())
-        while self._starts("--- "):  # one a parent under --combined-all-paths
+        if found := _SIDES.match(self.text, self.at):
+            self.at = found.end()
+            return side(found[1]), side(found[2])
+        while self._starts("--- "):
             self._pass()
-        if not self._starts("+++ "):
-            raise self._wrong("`--- ` without `+++ `: send the diff whole and unedited")
-        new = side(self._line())
-        self._pass()
-        return old, new
+        raise self._wrong("`--- ` without `+++ `: send the diff whole and unedited")
 
     def _hunks(self) -> tuple[list[str], list[str], int]:
         """The lines added, those deleted, the number of hunks."""
-        text, at, hunks = self.text, self.at, 0
-        added: list[str] = []
-        deleted: list[str] = []
-        while text.startswith("@@", at):
-            at = read_hunk(text, at, added, deleted)
-            hunks += 1
+        added, deleted, hunks, self.at = read_hunks(self.text, self.at)
         if not hunks:
             raise self._wrong("no hunk after `+++ `: send the diff whole and unedited")
-        self.at = at
         return added, deleted, hunks
 
     def _binary_patch(self) -> None:

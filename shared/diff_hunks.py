@@ -1,6 +1,8 @@
 """The hunks of a diff: their counts must add up, or the text was cut or edited."""
 
 import re
+from collections.abc import Iterable
+from itertools import repeat
 
 # None of them looks past the end of a line.
 _HUNK = re.compile(r"@@ -\d+(?:,(\d{1,9}))? \+\d+(?:,(\d{1,9}))? @@.*")
@@ -14,7 +16,9 @@ _ADDED = re.compile(r"\n\+(.*)")
 _DELETED = re.compile(r"\n-(.*)")
 # A line of the hunk, and neither the next file's header nor a mail's signature.
 _MORE = re.compile(r"(?!--- .*\n\+\+\+ |-- ?\r*\n)(?:[-+]| [^\S\n]*+\S)")
-# Characters of a hunk that are read line by line, and that are counted at once where there are more.
+# A line, and those behind it that are the same: of a merge there may be very many empty ones.
+_ALIKE = re.compile(r"\n(.*)(?:\n\1(?=\n|\Z))*+")
+# Characters of a hunk that are read line by line, and that are looked at together where there are more.
 _SHORT, _BLOCK = 200, 1 << 12
 
 
@@ -36,15 +40,42 @@ def is_hunk(text: str, at: int) -> bool:
     return _HUNK.match(text, at) is not None or _COMBINED.match(text, at) is not None
 
 
-def read_hunk(text: str, at: int, added: list[str], deleted: list[str]) -> int:
-    """Reads the hunk whose header begins at `at`, and answers where the line after it does. Raises `DiffError`.
+def read_hunks(text: str, at: int) -> tuple[list[str], list[str], int, int]:
+    """Reads the hunks of which the first begins at `at`: lines added, lines deleted, how many, and where they end.
 
-    A line feed closes each line of `text`, and one stands before the first.
+    A line feed closes each line of `text`, and one stands before the first. Raises `DiffError`.
     """
-    if (short := _SHORT_HUNK.match(text, at)) and (sides := short_hunk(short[3], short[1], short[2])):
-        added += sides[0]
-        deleted += sides[1]
-        return short.end()
+    added: list[str] = []
+    deleted: list[str] = []
+    hunks = 0
+    while text.startswith("@@", at):
+        short = []
+        while (found := _SHORT_HUNK.match(text, at)) and adds_up(found[3], found[1], found[2]):
+            short.append(found[3])
+            at = found.end()
+        if short:
+            plus, minus = sides("".join(short))
+            added += plus
+            deleted += minus
+        else:
+            at = _read_hunk(text, at, added, deleted)
+        hunks += len(short) or 1
+    return added, deleted, hunks, at
+
+
+def adds_up(lines: str, old: str | None, new: str | None) -> bool:
+    """Whether a header counts `lines` so; none of them is empty or a note, each stands behind its line feed."""
+    kept = lines.count("\n ")
+    return lines.count("\n-") + kept == _count(old) and lines.count("\n+") + kept == _count(new)
+
+
+def sides(lines: str) -> tuple[list[str], list[str]]:
+    """Those added and those deleted."""
+    return _ADDED.findall(lines), _DELETED.findall(lines)
+
+
+def _read_hunk(text: str, at: int, added: list[str], deleted: list[str]) -> int:
+    """Where the line behind it begins."""
     if header := _HUNK.match(text, at):
         old, new = header.groups("1")
         stop = _stop(text, header.end())
@@ -60,14 +91,6 @@ def read_hunk(text: str, at: int, added: list[str], deleted: list[str]) -> int:
     if not end or (end != stop and _MORE.match(text, end + 1)):
         raise wrong(text, at, "the hunk has not the lines its header counts: send the diff whole and unedited")
     return end + 1
-
-
-def short_hunk(lines: str, old: str | None, new: str | None) -> tuple[list[str], list[str]] | None:
-    """The lines added and deleted, None where not all are counted. Each of `lines` stands behind its line feed."""
-    kept = lines.count("\n ")
-    if lines.count("\n-") + kept != _count(old) or lines.count("\n+") + kept != _count(new):
-        return None
-    return _ADDED.findall(lines), _DELETED.findall(lines)
 
 
 def _count(digits: str | None) -> int:
@@ -120,25 +143,24 @@ def _combined(
     """One column a parent: `+` the line is not in that parent, `-` it is there and not in the result."""
     width, left, kept = len(olds), new + sum(olds), 0
     seen: dict[str, int] = {}
-    for line in text[at:stop].split("\n")[1:]:
+    for line, n in _runs(text, at, stop):
         if left <= 0:
             break
-        at += len(line) + 1
-        if not line:
-            left -= 1 + width
-            kept += 1
-            continue
         marks = line[:width].strip("\r")
         if marks.startswith("\\"):
+            at += n * (len(line) + 1)
             continue
         if marks.strip(" +-"):
             return None
         gone = "-" in marks
-        left -= marks.count("-") if gone else 1 + width - marks.count("+")
-        kept += not gone
-        seen[marks] = seen.get(marks, 0) + 1
+        step = marks.count("-") if gone else 1 + width - marks.count("+")
+        n = min(n, -(-left // step))
+        at += n * (len(line) + 1)
+        left -= n * step
+        kept += 0 if gone else n
+        seen[marks] = seen.get(marks, 0) + n
         if marks[:1] in ("+", "-"):
-            (deleted if gone else added).append(line[width:])
+            (deleted if gone else added).extend([line[width:]] * n)
     # Marks once for all lines that have the same, and none for columns that a line leaves out: there may be thousands.
     for marks, n in seen.items():
         sign, step = ("-", -n) if "-" in marks else ("+", n)
@@ -146,3 +168,10 @@ def _combined(
             if mark == sign:
                 olds[parent] += step
     return at if {new, *olds} == {kept} else None
+
+
+def _runs(text: str, at: int, stop: int) -> Iterable[tuple[str, int]]:
+    """Each line, and how often it comes in a row; of a few, each comes by itself."""
+    if stop - at <= _BLOCK:
+        return zip(text[at:stop].split("\n")[1:], repeat(1))
+    return ((run[1], (run.end() - run.start()) // (len(run[1]) + 1)) for run in _ALIKE.finditer(text, at, stop))

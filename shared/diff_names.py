@@ -22,11 +22,11 @@ def unquoted(name: str) -> str:
     return b"".join(parts).decode(errors="replace")
 
 
-def side(header: str) -> str:
-    """The name in a `--- ` or `+++ ` line, `ABSENT` where that side does not exist."""
-    if "\t" in header and _EPOCH.search(header):
+def side(name: str) -> str:
+    """The name behind `--- ` or `+++ `, `ABSENT` where that side does not exist."""
+    if "\t" in name and _EPOCH.search(name):
         return ABSENT
-    return unquoted(header[4:].partition("\t")[0].rstrip())
+    return unquoted(name.partition("\t")[0].rstrip())
 
 
 def git_sides(names: str) -> tuple[str, str] | None:

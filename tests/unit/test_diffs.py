@@ -56,6 +56,7 @@ def test_form_feeds_and_unicode_separators_do_not_split_lines() -> None:
         ("diff --git a/x b/x\ndeleted file mode 100644\nindex e69de29..0000000\n", "x", None, "D"),
         ("diff --git a/a b b/c d\nsimilarity index 100%\nrename from a b\nrename to c d\n", "c d", "a b", "R"),
         ("diff --git a/x b/y\nsimilarity index 90%\ncopy from x\ncopy to y\n", "y", "x", "C"),
+        ("diff --git a/x b/a from b\nsimilarity index 100%\nrename from x\nrename to a from b\n", "a from b", "x", "R"),
         ('diff --git "a/\\303\\251 \\"q\\"" "b/\\303\\251 \\"q\\""\nnew file mode 100644\n', 'é "q"', None, "A"),
         ('diff --git a/x "b/t\\tb"\nsimilarity index 100%\nrename from x\nrename to "t\\tb"\n', "t\tb", "x", "R"),
         ("diff --git i/x w/x\nnew file mode 100644\n", "x", None, "A"),
@@ -113,6 +114,16 @@ def test_a_combined_diff_counts_against_the_first_parent() -> None:
     )
     change = only(text.replace("@@@ -1,3 -1,3 +1,4 @@@", "@@@ -1,3 -1,3 +1,4 @@@ def f"))
     assert (change.path, change.added, change.deleted) == ("x y.py", ("merged", "from theirs"), ("ours",))
+
+
+@pytest.mark.parametrize("alike", [1, 3, 5_000])
+def test_lines_of_a_merge_that_are_the_same_count_each(alike: int) -> None:
+    lines = ["  same", "++new", "", "- ours", "\\ No newline at end of file", "", " -theirs"]
+    text = "".join(f"{line}\n" * alike for line in lines)
+    header = f"@@@ -1,{4 * alike} -1,{4 * alike} +1,{4 * alike + 1} @@@"
+    change = only(f"diff --cc x\n--- a/x\n+++ b/x\n{header}\n{text}++end\n\n\n")
+    assert change.added == ("new",) * alike + ("end",)
+    assert change.deleted == ("ours",) * alike
 
 
 def test_a_change_of_type_is_one_file() -> None:
