@@ -99,9 +99,14 @@ class _Side:
 
 
 def _branches(text: str) -> int:
-    spaced = (text if text.isascii() else _NO_WORD.sub(" ", text)).encode().translate(_SPACED)
+    spaced = (text if text.isascii() else _signs_spaced(text)).encode().translate(_SPACED)
     signs = sum(map(text.count, _BRANCH_SIGNS)) + len(_BRANCH_QUESTION.findall(text.replace("??", "")))
     return len(_BRANCH_WORD.findall(spaced + b" ")) + signs
+
+
+def _signs_spaced(text: str) -> str:
+    """A look at each character takes long, and few lines have any beyond ASCII."""
+    return "\n".join([line if line.isascii() else _NO_WORD.sub(" ", line) for line in text.split("\n")])
 
 
 def _definitions(text: str) -> int:
