@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from math import isfinite, log2
 
@@ -24,6 +24,8 @@ _OPENERS = "function|def|fn|func|class|interface|struct|trait|impl|enum|type"
 _DEFINITION = re.compile(rf"\n{_GAP}*+(?=[acdefipst])(?:(?:{_OPENERS})\b|(?:(?:{_MODIFIERS}){_GAP}+)+(?:{_OPENERS})\b)")
 # As comments begin in any of the languages, docstrings' delimiters among them.
 _COMMENT = re.compile(rf"""\n{_GAP}*+(?=[/#*<"'-])(?://|#|/\*|\*|--|<!--|\"{{3}}|'{{3}})""")
+# So many of the first lines tell whether most come more than once.
+_LOOK = 1000
 _INDENTATION = re.compile(r"\n *")
 
 # Feature → what it counts. "Source" leaves out tests, documents, configuration, lock and generated files.
@@ -74,13 +76,13 @@ def _lines(source: list[FileChange]) -> dict[str, float]:
     return {
         "la": added.lines,
         "ld": deleted.lines,
-        "br_add": _branches(added.text),
-        "br_rem": _branches(deleted.text),
-        "fn_add": _definitions(added.text),
-        "fn_rem": _definitions(deleted.text),
-        "cm_add": _comments(added.text),
-        "indent_add": _deepest(added.text),
-        "indent_rem": _deepest(deleted.text),
+        "br_add": added.count(_branches),
+        "br_rem": deleted.count(_branches),
+        "fn_add": added.count(_definitions),
+        "fn_rem": deleted.count(_definitions),
+        "cm_add": added.count(_comments),
+        "indent_add": added.deepest(),
+        "indent_rem": deleted.deepest(),
         "width_add": added.width(),
     }
 
@@ -90,12 +92,33 @@ class _Side:
 
     def __init__(self, sides: Sequence[Sequence[str]]) -> None:
         self.lines = sum(map(len, sides))
-        # Each behind its line feed.
-        self.text = "\n".join(["", *filter(None, chain.from_iterable(sides))])
+        self.texts = _texts([*filter(None, chain.from_iterable(sides))])
+
+    def count(self, found: Callable[[str], int]) -> int:
+        return sum(times * found(text) for times, text in self.texts)
+
+    def deepest(self) -> int:
+        return max(_deepest(text) for _, text in self.texts)
 
     def width(self) -> float:
         """Mean characters a line."""
-        return (len(self.text) - self.text.count("\n")) / self.lines if self.lines else 0.0
+        characters = sum(times * (len(text) - text.count("\n")) for times, text in self.texts)
+        return characters / self.lines if self.lines else 0.0
+
+
+def _texts(lines: list[str]) -> list[tuple[int, str]]:
+    """How often the lines of each text come, each behind its line feed; where few come twice, they are one text."""
+    look = lines[:_LOOK]
+    if len(look) < _LOOK or 2 * len(set(look)) > _LOOK:
+        return [(1, _joined(lines))]
+    alike: dict[int, list[str]] = {}
+    for line, times in Counter(lines).items():
+        alike.setdefault(times, []).append(line)
+    return [(times, _joined(each)) for times, each in alike.items()]
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "\n".join(["", *lines])
 
 
 def _branches(text: str) -> int:
