@@ -47,7 +47,8 @@ class WriteStep:
         slot: Slot[Any] = Slot("confidence", None, None, metrics.model_faults.inc, None)  # type: ignore[arg-type]
         self._answers = Answers(slot, lambda: True, nothing, metrics)
         outbox = Outbox(bus, self._database, SCHEMA, Generations(settings.redis_url))
-        self._handlers = Handlers(self._store, OutcomesStore(self._database), self._answers, outbox, bus, metrics)
+        outcomes = OutcomesStore(self._database)
+        self._handlers = Handlers(self._store, outcomes, self._answers, outbox, bus, metrics, lambda: None)
 
     async def open(self) -> None:
         await self._database.open()

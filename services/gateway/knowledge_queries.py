@@ -13,7 +13,7 @@ from services.gateway.knowledge_views import (
     LearningVersion,
     Pattern,
 )
-from services.gateway.page_queries import Keyset, Pages, Search, Source
+from services.gateway.page_queries import WORDS, Keyset, Pages, Search, Source
 from services.gateway.reads import Listing, Reads
 
 # Nobody reads a held text here, so that one answer suits every caller, and may be cached.
@@ -53,8 +53,8 @@ LEARNINGS_BY_WORDS = LEARNINGS._replace(filters={"q": "l.status <> 'held' and l.
 
 
 def found_of(kind: str, name: str) -> Search:
-    """Ten days at a time: however much there is of one agent or domain, no more is looked at than that."""
-    return Search("patterns.learnings_found", {"q": "to_tsquery('simple', {})", name: f"'{kind}', {{}}"})
+    """By words: however much there is of one agent or domain, no more is looked at than a page takes."""
+    return Search("patterns.learnings_found", {"q": WORDS, name: f"kind => '{kind}', name => {{}}"})
 
 
 LEARNING_PAGES = Pages(

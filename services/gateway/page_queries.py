@@ -47,18 +47,20 @@ class Source(NamedTuple):
         return sql, arguments
 
 
+WORDS = "query => to_tsquery('simple', {})"
+
+
 class Search(NamedTuple):
-    """A function that finds `at` and `id` of them: of the filters, the end of the page before, and the limit."""
+    """A function that finds `at` and `id` of them: what each filter gives it, beside the place and the limit."""
 
     function: str
     filters: Mapping[str, str]
 
     def page(self, wanted: Mapping[str, Any], after: Keyset | None) -> Page:
-        given = [text.format(f"${n}") for n, text in enumerate(self.filters.values(), 1)]
-        place = [f"${len(given) + n}" for n in (1, 2, 3)]
-        arguments = [wanted[name] for name in self.filters]
-        arguments += [None, None] if after is None else [after.at, after.id]
-        return f"select * from {self.function}({', '.join(given + place)})", arguments
+        given = [self.filters[name].format(f"${n}") for n, name in enumerate(wanted, 1)]
+        arguments = [*wanted.values(), *((after.at, after.id) if after is not None else (None, None))]
+        given += [f"{name} => ${len(wanted) + n}" for n, name in enumerate(("before_at", "before_id", "most"), 1)]
+        return f"select * from {self.function}({', '.join(given)})", arguments
 
 
 class Pages(NamedTuple):

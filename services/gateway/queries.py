@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.gateway.coalescer import Coalescer
 from services.gateway.keys import Principal
-from services.gateway.page_queries import Keyset, Pages, Source
+from services.gateway.page_queries import WORDS, Keyset, Pages, Search, Source
 from services.gateway.reads import Listing, Reads
 from services.gateway.views import Fix, Model, Promotion, TrainingRun
 from shared.contracts.fixes import OutcomeKind
@@ -67,13 +67,15 @@ FIXES_NAMED = FIXES._replace(
         "domain": "f.domains @> array[{}::text]",
     },
 )
-# `words` also says whose they are, see its migration.
-FIXES_BY_WORDS = FIXES._replace(
-    filters={
-        **FIXES.filters,
-        "agent_id": "f.words @@ ('''agent:' || md5({}) || '''')::tsquery",
-        "repository": "f.words @@ ('''repository:' || md5({}) || '''')::tsquery",
-    }
+FIXES_BY_WORDS = Search(
+    "scoring.fixes_found",
+    {
+        "q": WORDS,
+        "agent_id": "of_agent => {}",
+        "repository": "of_repository => {}",
+        "since": "since => {}",
+        "until": "until => {}",
+    },
 )
 FIXES_BY_DOMAIN = Source(
     "scoring.fix_domains d",

@@ -177,3 +177,34 @@ async def test_words_of_one_agent_or_domain_are_found_however_its_learnings_lie_
         for limit in (7, 200):
             found = await paged(api, f"/v1/learnings?{query}&limit={limit}")
             assert found == [str(row["id"]) for row in wanted], (query, limit)
+
+
+async def test_words_of_fixes_are_found_however_they_lie_in_time(world: World) -> None:
+    """Common, rare, at all times or long ago alone; two at one moment."""
+    await world.owner.execute(
+        "insert into scoring.agent_auto_fixes (id, principal, agent_id, repository, domains, title, submitted_at, "
+        "scored_at, confidence, source, status) select gen_random_uuid(), 'p', 'agent-' || n % 3, 'acme/' || n % 5, "
+        "'{}', concat_ws(' ', 'fix', case when n % 2 = 0 then 'token' else 'lock' end, case when n % 50 = 0 then "
+        "'rare' end, case when n <= 1200 then 'ancient' end), timestamptz '2026-01-01' + case when n <= 1400 then "
+        "n / 2 * interval '1 minute' else n * interval '4 hours' end, now(), 0.5, 'formula', 'scored' "
+        "from generate_series(1, 3000) n"
+    )
+    api = await world.gateway()
+    for query, says in {
+        "q=fix": "true",
+        "q=rare": "title ~ 'rare'",
+        "q=rare+fix&agent_id=agent-1": "title ~ 'rare' and agent_id = 'agent-1'",
+        "q=token+fix&repository=acme/3": "title ~ 'token' and repository = 'acme/3'",
+        "q=ancient": "title ~ 'ancient'",
+        "q=ancient+lock&agent_id=agent-2": "title ~ 'lock ancient' and agent_id = 'agent-2'",
+        "q=token&since=2026-01-01T05:00:00Z&until=2027-02-01T00:00:00Z": "title ~ 'token' and submitted_at >= "
+        "'2026-01-01T05:00:00Z' and submitted_at < '2027-02-01T00:00:00Z'",
+        "q=rare&until=2026-01-01T05:00:00Z": "title ~ 'rare' and submitted_at < '2026-01-01T05:00:00Z'",
+        "q=fix&agent_id=nobody": "false",
+    }.items():
+        wanted = await world.owner.fetch(
+            f"select id from scoring.agent_auto_fixes where {says} order by submitted_at desc, id desc"
+        )
+        for limit in (33, 200):
+            found = await paged(api, f"/v1/fixes?{query}&limit={limit}")
+            assert found == [str(row["id"]) for row in wanted], (query, limit)
