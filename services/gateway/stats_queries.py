@@ -17,7 +17,7 @@ from services.gateway.stats_views import (
     Overview,
 )
 
-# Asked before the rows: they are at least as new as it says.
+# Asked with the rows, or before them: they are at least as new as it says.
 AGENTS_AS_OF = "select as_of from scoring.refreshes where name = 'agent_stats'"
 COLLABORATIONS_AS_OF = "select as_of from patterns.refreshes where name = 'collaboration_stats'"
 AS_OF = f"select min(as_of) from ({AGENTS_AS_OF} union all {COLLABORATIONS_AS_OF}) parts having count(*) = 2"
@@ -35,7 +35,7 @@ FARED = f"""
 """
 RATED = f"cross join lateral (select {interval('s.succeeded', SETTLED)} as interval) r"
 AGENTS = f"""
-select s.agent_id, s.last_submitted_at, {FARED} from scoring.agent_stats s {RATED}
+select s.agent_id, s.last_submitted_at, {FARED}, ({AGENTS_AS_OF}) as as_of from scoring.agent_stats s {RATED}
 where ($1::text is null or s.agent_id = $1) and ($2::text is null or s.agent_id > $2) and {SETTLED} >= $3
 order by s.agent_id limit $4
 """
@@ -69,10 +69,11 @@ ALL_COLLABORATIONS = f"select {ENDED} from (select {BY_STATUS} from patterns.col
 class StatsQueries(Reads):
     async def agents(self, agent_id: str | None, after: str | None, min_settled: int, limit: int) -> AgentStatsPage:
         """A page of agents by name; `next_cursor` is the last one's, as it stands."""
-        as_of = await self._as_of(AGENTS_AS_OF)
-        items = await self._all(AgentStats, AGENTS, agent_id, after, min_settled, limit + 1)
-        more = items[limit - 1].agent_id if len(items) > limit else None
-        return AgentStatsPage(as_of=as_of, items=items[:limit], next_cursor=more)
+        rows = await self._ask(lambda pool: pool.fetch(AGENTS, agent_id, after, min_settled, limit + 1))
+        as_of = rows[0]["as_of"] if rows else await self._as_of(AGENTS_AS_OF)
+        items = [msgspec.convert(dict(row), AgentStats) for row in rows[:limit]]
+        more = items[-1].agent_id if len(rows) > limit else None
+        return AgentStatsPage(as_of=as_of, items=items, next_cursor=more)
 
     async def collaborations(self) -> CollaborationStatsPage:
         as_of = await self._as_of(COLLABORATIONS_AS_OF)

@@ -62,7 +62,7 @@ begin
   first_day := scoring.day_of(greatest(since, (select min(f.submitted_at) from scoring.agent_auto_fixes f)));
   while most > 0 and day >= first_day loop
     wanted := 1 + span * most / greatest(found_now, 1);
-    if few and span > 1 and wanted > 128 and found_now * (day - first_day) < 400 * span then
+    if few and span > 1 and wanted > 128 and found_now * (day - first_day) < 300 * span then
       span := day - first_day + 1;
       rarer := (
         select string_agg(word, ' & ') from string_to_table(query::text, ' & ') word where 25 > (
