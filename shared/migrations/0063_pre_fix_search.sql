@@ -76,7 +76,7 @@ begin
         select f.submitted_at, f.id from scoring.agent_auto_fixes f
         where f.words @@ coalesce(rarer, query) and (f.words @@ query) is true
           and ((f.submitted_at, f.id) < (before_at, before_id) and f.submitted_at >= since) is true
-        limit 500
+        limit case when span > 1 then 500 end
       ) f;
     else
       span := least(8 * span, wanted, 128);
@@ -92,7 +92,7 @@ begin
     if found_now = 500 and span > 1 then
       few := false;
       span := greatest(least(span, 128) / 32, 1);
-      continue;
+      continue; -- a page lacks less than 500, so it is fewer days next
     end if;
     return query select * from unnest(times, ids) f (at, id) order by f.at desc, f.id desc limit most;
     most := most - found_now;

@@ -186,7 +186,7 @@ async def test_words_of_fixes_are_found_however_they_lie_in_time(world: World) -
         "scored_at, confidence, source, status) select gen_random_uuid(), 'p', 'agent-' || n % 3, 'acme/' || n % 5, "
         "'{}', concat_ws(' ', 'fix', case when n % 2 = 0 then 'token' else 'lock' end, case when n % 50 = 0 then "
         "'rare' end, case when n <= 1200 then 'ancient' end), timestamptz '2026-01-01' + case when n <= 1400 then "
-        "n / 2 * interval '1 minute' else n * interval '4 hours' end, now(), 0.5, 'formula', 'scored' "
+        "n / 2 * interval '1 minute' else (n - 1394) * interval '4 hours' end, now(), 0.5, 'formula', 'scored' "
         "from generate_series(1, 3000) n"
     )
     api = await world.gateway()
@@ -196,6 +196,7 @@ async def test_words_of_fixes_are_found_however_they_lie_in_time(world: World) -
         "q=rare+fix&agent_id=agent-1": "title ~ 'rare' and agent_id = 'agent-1'",
         "q=token+fix&repository=acme/3": "title ~ 'token' and repository = 'acme/3'",
         "q=ancient": "title ~ 'ancient'",
+        "q=ancient&until=2026-04-03T00:00:00Z": "title ~ 'ancient'",
         "q=ancient+lock&agent_id=agent-2": "title ~ 'lock ancient' and agent_id = 'agent-2'",
         "q=token&since=2026-01-01T05:00:00Z&until=2027-02-01T00:00:00Z": "title ~ 'token' and submitted_at >= "
         "'2026-01-01T05:00:00Z' and submitted_at < '2027-02-01T00:00:00Z'",
