@@ -8,13 +8,14 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 import numpy as np
 
-from services.trainer import booster, category_learn, dataset, job
+from services.trainer import booster, dataset, job
 from services.trainer.calibrate import IDENTITY, calibrate
 from services.trainer.dataset import Dataset, Floats
 from services.trainer.domain import refusal
@@ -22,6 +23,7 @@ from services.trainer.job import Fitted, Job, Refused, Say
 from services.trainer.judge import judge, read_artefact
 from services.trainer.split import Split, by_time
 from shared.artefacts import Artefact, encode
+from shared.contracts.models import ModelKind
 from shared.features.formula import FORMULA
 
 
@@ -143,13 +145,20 @@ def _say(stage: str) -> None:
     sys.stdout.flush()
 
 
+def learner(kind: ModelKind) -> Callable[[Path, Say], Fitted | Refused]:
+    if kind == "confidence":
+        return train
+    from services.trainer import category_learn  # with scipy's optimizers, whose import is a third of the start
+
+    return category_learn.train
+
+
 def main(directory: Path) -> None:
     gone = threading.Event()
     watch = threading.Thread(target=_end_with_parent, args=(directory, gone), daemon=True)
     watch.start()
     try:
-        learn = category_learn.train if job.read_job(directory).kind == "category" else train
-        job.write(directory, job.RESULT, learn(directory, _say))
+        job.write(directory, job.RESULT, learner(job.read_job(directory).kind)(directory, _say))
     finally:
         if gone.is_set():  # the fit failed for want of its files; the sweeping must not end with it
             watch.join()
