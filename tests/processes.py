@@ -7,12 +7,10 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
-
 from tests.servers import free_port
-from tests.world import Api, World, eventually
+from tests.world import Api, World, eventually, http_client
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -26,7 +24,7 @@ async def gateway_process(world: World, **environment: str) -> AsyncIterator[tup
         env=os.environ | {f"PRECEDENT_{name}": value for name, value in given.items()}, stdout=DEVNULL, stderr=DEVNULL,
     )  # fmt: skip
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        async with http_client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
 
             async def ready() -> bool:
                 return (await client.get("/readyz")).status_code == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
@@ -28,6 +29,8 @@ from tests.servers import TEMPLATE, Servers, free_port
 
 READY_SECONDS = 20.0
 LOG_BYTES = 256 << 20
+# Nothing here is asked over TLS, and the authorities of the world take as long to read as a worker to start.
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 AMPLE = str(Path(__file__).parents[1] / "benchmarks/ample_limits.toml")
 
 
@@ -35,6 +38,10 @@ def settings_of(service: str) -> type[Settings]:
     module = import_module(f"services.{service}.settings")
     made: type[Settings] = getattr(module, f"{service.title()}Settings")
     return made
+
+
+def http_client(**options: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(verify=NO_AUTHORITIES, **options)
 
 
 class QuietServer(uvicorn.Server):
@@ -81,7 +88,7 @@ async def serving(
     server = QuietServer(config)
     task = asyncio.create_task(server.serve())
     try:
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
 
             async def ready() -> bool:
                 return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == readiness
@@ -142,7 +149,7 @@ class World:
         app = create_app(settings)
         await self.stack.enter_async_context(serving(app, settings.port, BoundedProtocol, app.runtime.drain, readiness))
         hooks = {"response": [conformance.check]}
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=30, event_hooks=hooks)
+        client = http_client(base_url=f"http://127.0.0.1:{settings.port}", timeout=30, event_hooks=hooks)
         await self.stack.enter_async_context(client)
         return Api(self, client)
 

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from services.gateway.exchange import Exchange
 from tests.diffs import fix
-from tests.world import World
+from tests.world import World, http_client
 
 REQUESTS = 30
 ASKS: dict[str, Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]] = {
@@ -31,7 +31,7 @@ async def test_a_request_is_freed_without_a_search(
     await world.start("scoring", "patterns")
     api = await world.gateway()
     headers = {"Authorization": f"Bearer {await world.key('owner')}"}
-    async with httpx.AsyncClient(base_url=api.client.base_url, headers=headers) as client:
+    async with http_client(base_url=api.client.base_url, headers=headers) as client:
         await ask(client)
         gc.collect()
         gc.disable()

@@ -4,7 +4,6 @@ import asyncio
 import re
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 import redis.asyncio as redis
@@ -15,7 +14,7 @@ from services.gateway.encodings import CODINGS
 from services.gateway.representation import Representation
 from tests.diffs import fix
 from tests.outages import Frail
-from tests.world import Api, World, eventually
+from tests.world import Api, World, eventually, http_client
 
 LEARNING = {"agent_id": "claude", "title": "Close what you open", "body": "A connection is closed in a finally. " * 40}
 CASE = {"agent_id": "claude", "title": "Logins fail", "collaboration_type": "incident", "quorum": 2}
@@ -55,7 +54,7 @@ async def raw(api: Api, path: str, headers: dict[str, str]) -> tuple[int, list[t
     asked = {"Authorization": f"Bearer {api.keys['owner']}", "Accept-Encoding": "identity"} | headers
     # A client of its own: nobody looks into the body before.
     async with (
-        httpx.AsyncClient(base_url=api.client.base_url) as client,
+        http_client(base_url=api.client.base_url) as client,
         client.stream("GET", path, headers=asked) as answer,
     ):
         body = b"".join([part async for part in answer.aiter_raw()])

@@ -6,14 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-import httpx
 import pytest
 
 from shared.ids import fix_id
 from tests.bus import said, unfinished
 from tests.diffs import fix
 from tests.outages import Frail
-from tests.world import Api, World, eventually, serving
+from tests.world import Api, World, eventually, http_client, serving
 
 SCORING = "scoring_fixes_submitted_v1"
 PROMPT_SECONDS = 5.0
@@ -176,7 +175,7 @@ async def test_a_worker_waits_for_what_is_away_at_start_and_says_for_what(
     probe = f"http://127.0.0.1:{settings.port}"
 
     async def waits() -> None:
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
 
             async def check() -> bool:
                 answer = await client.get(f"{probe}/readyz")
@@ -203,7 +202,7 @@ async def test_a_gateway_opens_without_any_store_and_says_what_is_away(frail_wor
     settings = frail_world.settings("gateway_ro", GatewaySettings)
 
     async def away() -> None:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}") as client:
+        async with http_client(base_url=f"http://127.0.0.1:{settings.port}") as client:
 
             async def check() -> bool:
                 answer = await client.get("/readyz")
