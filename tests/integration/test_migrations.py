@@ -43,37 +43,61 @@ COUNTED = {"patterns.learning_domain_counts", "patterns.collaboration_summaries"
 NOBODY_IS_HELD_UP_LONGER = {"statement_timeout": str(1000 * LOCK_SECONDS)}
 
 
-@pytest.fixture
-async def bare(servers: Servers) -> AsyncIterator[str]:
-    """The name of a database without anything in it."""
+@asynccontextmanager
+async def created(servers: Servers, database: str, template: str = "template0") -> AsyncIterator[str]:
     owner = await asyncpg.connect(servers.postgres_url)
-    await owner.execute("create database of_migrations")
-    yield "of_migrations"
-    await owner.execute("drop database of_migrations with (force)")
+    await owner.execute(f"create database {database} template {template}")
+    yield database
+    await owner.execute(f"drop database {database} with (force)")
     await owner.close()
 
 
 @pytest.fixture
-async def owner(servers: Servers, bare: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(servers.database_url(bare))
+async def bare(servers: Servers) -> AsyncIterator[str]:
+    """The name of a database without anything in it."""
+    async with created(servers, "bare") as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+async def growing(servers: Servers) -> AsyncIterator[str]:
+    """The name of a database that gets one migration after the other, as the tests come to it."""
+    async with created(servers, "growing") as name:
+        yield name
+
+
+@pytest.fixture(scope="module", params=MIGRATIONS)
+def name(request: pytest.FixtureRequest) -> str:
+    """Of a migration: all tests of one are run before those of the next."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def before(servers: Servers, growing: str, name: str, tmp_path: Path) -> AsyncIterator[str]:
+    """The name of a database with the migrations that come before."""
+    await migrate(servers.database_url(growing), those_in_front_of(MIGRATIONS.index(name), tmp_path))
+    async with created(servers, "of_migrations", growing) as database:
+        yield database
+
+
+@pytest.fixture
+async def owner(servers: Servers, before: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(servers.database_url(before))
     yield connection
     await connection.close()
 
 
-def before(name: str, tmp_path: Path) -> Path:
-    """A directory with the migrations that come before."""
-    directory = tmp_path / "before"
+def those_in_front_of(place: int, tmp_path: Path) -> Path:
+    """A directory with so many migrations."""
+    directory = tmp_path / str(place)
     directory.mkdir()
-    for other in MIGRATIONS[: MIGRATIONS.index(name)]:
-        shutil.copy(DIRECTORY / other, directory)
+    for each in MIGRATIONS[:place]:
+        shutil.copy(DIRECTORY / each, directory)
     return directory
 
 
 def up_to(name: str, tmp_path: Path) -> Path:
-    directory = tmp_path / "with"
-    shutil.copytree(tmp_path / "before", directory)
-    shutil.copy(DIRECTORY / name, directory)
-    return directory
+    return those_in_front_of(MIGRATIONS.index(name) + 1, tmp_path)
 
 
 class OldCode:
@@ -140,18 +164,16 @@ def used_before(found: Collection[Table], removed: Mapping[str, set[str]]) -> li
     return [table.without(removed.get(table.name, ())) for table in found]
 
 
-@pytest.mark.parametrize("name", MIGRATIONS)
 async def test_the_code_of_before_goes_on_while_a_migration_is_applied(
-    servers: Servers, bare: str, owner: asyncpg.Connection, tmp_path: Path, name: str
+    servers: Servers, before: str, owner: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
-    url = servers.database_url(bare)
-    await migrate(url, before(name, tmp_path))
+    url = servers.database_url(before)
     found = await tables(owner)
     await fill(owner, found)
     kept = used_before(found, REMOVED.get(name, {}))
     data = {t.name: await contents(owner, t) for t in kept if t.kind == "r" and t.name not in COUNTED}
     singly = name in LOCKED_IN_STEPS
-    async with OldCode(servers, bare, kept, await functions(owner), singly).running():
+    async with OldCode(servers, before, kept, await functions(owner), singly).running():
         assert await migrate(url, up_to(name, tmp_path), attempts=5 if singly else 1) == [name]
     for table in kept:
         now = await contents(owner, table)
@@ -159,12 +181,10 @@ async def test_the_code_of_before_goes_on_while_a_migration_is_applied(
         assert changed == [], f"{table.name}: rows that were there are not what they were"
 
 
-@pytest.mark.parametrize("name", MIGRATIONS)
 async def test_a_migration_removes_only_what_is_named_here_and_only_after(
-    servers: Servers, bare: str, owner: asyncpg.Connection, tmp_path: Path, name: str
+    servers: Servers, before: str, owner: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
-    url = servers.database_url(bare)
-    await migrate(url, before(name, tmp_path))
+    url = servers.database_url(before)
     there = {table.name: set(table.columns) for table in await tables(owner)}
     await migrate(url, up_to(name, tmp_path))
     left = {table.name: set(table.columns) for table in await tables(owner)}
@@ -173,7 +193,6 @@ async def test_a_migration_removes_only_what_is_named_here_and_only_after(
     assert not gone or "_post_" in name
 
 
-@pytest.mark.parametrize("name", MIGRATIONS)
 def test_an_index_on_a_table_that_was_there_is_made_concurrently(name: str) -> None:
     sql = (DIRECTORY / name).read_text()
     made = set(re.findall(r"create (?:table|materialized view) (\w+\.\w+)", sql))
