@@ -19,7 +19,7 @@ from tests.world import World, eventually
 RETRAIN = "models.retrain_requested.v1"
 PROMOTE = "models.promotion_requested.v1"
 START = datetime(2024, 1, 1, tzinfo=UTC)
-RUN_SECONDS = 60.0
+RUN_SECONDS = 120.0
 
 
 async def settle(world: World, count: int, *, reporter: str = "ci", imported: bool = False, seed: int = 1) -> None:
