@@ -1,4 +1,4 @@
-"""Fixtures: real servers once a session, an empty world for each test."""
+"""Fixtures: real servers once a session, an empty world for each test or one for all of a module."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -26,6 +26,13 @@ async def database(servers: Servers) -> AsyncIterator[str]:
 async def world(servers: Servers, database: str) -> AsyncIterator[World]:
     """Empty stores, declared streams, and a way to start services in this process against them."""
     async with empty_world(servers, database) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def standing(servers: Servers) -> AsyncIterator[World]:
+    """A world for all tests of a module, none of which minds what others leave, and none of which asks for `world`."""
+    async with fresh_database(servers) as name, empty_world(servers, name) as made:
         yield made
 
 

@@ -1,23 +1,18 @@
 """What a schema forbids is refused, also where a framework would make something of it."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from shared.features.change import CHANGE_FEATURES
-from tests.servers import Servers
-from tests.world import Api, empty_world, fresh_database
+from tests.world import Api, World
 
 NOTHING = {"agent_id": "claude", "repository": "acme/shop", "features": dict.fromkeys(CHANGE_FEATURES, 0.0)}
 
 
 @pytest.fixture(scope="module")
-async def api(servers: Servers) -> AsyncIterator[Api]:
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(fresh_database(servers))
-        yield await (await stack.enter_async_context(empty_world(servers, database))).gateway()
+async def api(standing: World) -> Api:
+    return await standing.gateway()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """`Idempotency-Key` on every POST that creates: a table over the routes of the application itself."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +11,7 @@ from services.gateway.idempotency import TAKES
 from services.gateway.route_names import names_of
 from shared.contracts.fixes import FixCategorized
 from tests.diffs import fix
-from tests.servers import Servers
-from tests.world import Api, empty_world, fresh_database
+from tests.world import Api, World
 
 # What they do leaves nothing new behind, or has a name of its own for it: `external_id`, or the letter's number.
 CREATE_NOTHING = {
@@ -53,15 +50,12 @@ values ('confidence-1', 'confidence', 1, 'candidate', '{}', 200, 'none', 'none',
 
 
 @pytest.fixture(scope="module")
-async def gateways(servers: Servers) -> AsyncIterator[tuple[Api, Api]]:
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(fresh_database(servers))
-        world = await stack.enter_async_context(empty_world(servers, database))
-        await world.start("patterns")
-        await world.owner.execute(MODEL)
-        one, other = await world.gateway(), await world.gateway()
-        other.keys = one.keys
-        yield one, other
+async def gateways(standing: World) -> tuple[Api, Api]:
+    await standing.start("patterns")
+    await standing.owner.execute(MODEL)
+    one, other = await standing.gateway(), await standing.gateway()
+    other.keys = one.keys
+    return one, other
 
 
 async def path_of(api: Api, route: str) -> str:

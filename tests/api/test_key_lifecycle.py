@@ -14,6 +14,11 @@ WITHIN_SECONDS = 2.0
 
 
 @pytest.fixture
+async def api(world: World) -> Api:
+    return await world.gateway()
+
+
+@pytest.fixture
 async def gateways(world: World) -> list[Api]:
     return [await world.gateway() for _ in range(2)]
 
@@ -120,3 +125,35 @@ async def test_a_key_acts_only_for_the_agents_of_its_globs(world: World, gateway
             headers={"Authorization": f"Bearer {key}"},
         )
         assert answer.json()["code"] == ("invalid_diff" if allowed else "agent_not_allowed"), agent
+
+
+async def test_a_revoked_key_stops_within_a_second(api: Api) -> None:
+    assert (await api.get("/v1/fixes")).status_code == 200
+    await api.world.owner.execute("update control.api_keys set revoked_at = now()")
+
+    async def refused() -> bool:
+        return (await api.get("/v1/fixes")).status_code == 401
+
+    await eventually(refused, seconds=1.5)
+
+
+async def test_an_expired_key_is_refused(api: Api) -> None:
+    await api.get("/v1/fixes")
+    await api.world.owner.execute("update control.api_keys set expires_at = now() - interval '1 second'")
+
+    async def refused() -> bool:
+        return (await api.get("/v1/fixes")).status_code == 401
+
+    await eventually(refused, seconds=1.5)
+
+
+async def test_a_change_of_keys_is_heard_at_once(api: Api) -> None:
+    await api.get("/v1/fixes")
+    await api.world.owner.execute("update control.api_keys set revoked_at = now()")
+    await api.world.nats.publish("keys.changed.v1", b"{}")
+    await api.world.nats.flush()
+
+    async def refused() -> bool:
+        return (await api.get("/v1/fixes")).status_code == 401
+
+    await eventually(refused, seconds=0.5)

@@ -1,8 +1,7 @@
 """Every answer that the API's description promises was given at least once, and none that it does not promise."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -12,8 +11,7 @@ from services.gateway import readers
 from shared.keys import SCOPES
 from tests.api.matrix_state import Known, conflicts, full_log, prepared, right, successes
 from tests.matrix import OTHER_TYPE, TOO_LARGE, Cell, Matrix, Operation, operations
-from tests.servers import Servers
-from tests.world import Api, World, empty_world, eventually, fresh_database
+from tests.world import Api, World, eventually
 
 OPERATIONS = operations()
 NOBODY: Mapping[str, Any] = {}
@@ -27,14 +25,11 @@ MOST_TRIES = 20
 
 
 @pytest.fixture(scope="module")
-async def seen(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[set[Cell]]:
+async def seen(standing: World, tmp_path_factory: pytest.TempPathFactory) -> set[Cell]:
     """What all recipes together have seen."""
     limits = tmp_path_factory.mktemp("matrix") / "limits.toml"
     limits.write_text(ONE_REQUEST)
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(fresh_database(servers))
-        world = await stack.enter_async_context(empty_world(servers, database))
-        yield await visited(world, str(limits))
+    return await visited(standing, str(limits))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

@@ -11,8 +11,7 @@ import redis.asyncio as redis
 
 from cli.keys import revoke_key
 from tests.processes import gateway_process
-from tests.servers import Servers
-from tests.world import Api, empty_world, eventually, fresh_database
+from tests.world import Api, World, eventually
 
 GATEWAYS = 3
 AT_ONCE = 3
@@ -29,16 +28,14 @@ GONE_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
-async def processes(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Api]]:
+async def processes(standing: World, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Api]]:
     limits: Path = tmp_path_factory.mktemp("limits") / "limits.toml"
     limits.write_text(LIMITS)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(fresh_database(servers))
-        world = await stack.enter_async_context(empty_world(servers, database))
-        await world.start("patterns")
-        starting = [gateway_process(world, POLICIES=str(limits)) for _ in range(GATEWAYS)]
+        await standing.start("patterns")
+        starting = [gateway_process(standing, POLICIES=str(limits)) for _ in range(GATEWAYS)]
         apis = [(await stack.enter_async_context(process))[1] for process in starting]
-        keys = {name: await world.key(name) for name in ("one", "two", "three", "writer", "leaver")}
+        keys = {name: await standing.key(name) for name in ("one", "two", "three", "writer", "leaver")}
         for api in apis:
             api.keys |= keys
         yield apis

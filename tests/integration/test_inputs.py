@@ -16,9 +16,9 @@ SOON_SECONDS = 20.0
 BOMB_BYTES = 50 << 20
 
 
-@pytest.fixture
-async def api(world: World) -> Api:
-    made = await world.gateway()
+@pytest.fixture(scope="module")
+async def api(standing: World) -> Api:
+    made = await standing.gateway()
     await made.get("/v1/fixes")
     return made
 
@@ -238,8 +238,8 @@ async def test_other_origins_may_read_nothing_unless_they_are_named(api: Api) ->
         assert not [name for name in found.headers if name.startswith("access-control")]
 
 
-async def test_a_named_origin_may_ask_before_it_has_shown_a_key_and_read_the_answers(world: World) -> None:
-    api = await world.gateway(cors_origins="https://console.example.org, http://localhost:5173")
+async def test_a_named_origin_may_ask_before_it_has_shown_a_key_and_read_the_answers(standing: World) -> None:
+    api = await standing.gateway(cors_origins="https://console.example.org, http://localhost:5173")
     asked = await api.client.options("/v1/fixes", headers=PREFLIGHT)
     assert asked.status_code == 204
     assert asked.headers["access-control-allow-origin"] == PREFLIGHT["Origin"]

@@ -16,6 +16,8 @@ from services.gateway.intake import MAX_WAIT_SECONDS, preferences, wait_seconds
         ([b"wait=5", b"respond-async"], 5),
         ([b"wait=31"], MAX_WAIT_SECONDS),
         ([b"wait=" + b"9" * 5000], MAX_WAIT_SECONDS),
+        ([b"Wait=3"], 3),
+        ([b"wait=soon"], 0),
         ([b"wait=-1"], 0),
         ([b"await=5"], 0),
         ([b"wait"], 0),
