@@ -11,9 +11,9 @@ from tests.diffs import fix
 from tests.world import Api, World
 
 
-@pytest.fixture
-async def api(world: World) -> Api:
-    return await world.gateway()
+@pytest.fixture(scope="module")
+async def api(standing: World) -> Api:
+    return await standing.gateway()
 
 
 async def read(api: Api, *paths: str, **options: Any) -> Any:
@@ -67,10 +67,10 @@ async def test_a_batch_reads_only_and_holds_no_batch_and_at_most_fifty(api: Api)
         assert (await api.post("/v1/batch", {"reads": reads})).status_code == 400
 
 
-async def test_it_costs_what_its_reads_cost_together(world: World, tmp_path: Path) -> None:
+async def test_it_costs_what_its_reads_cost_together(standing: World, tmp_path: Path) -> None:
     policies = tmp_path / "policies.toml"
     policies.write_text('[[policies]]\nname = "tight"\nlimit = 20\nwindow_seconds = 86400\n')
-    api = await world.gateway(policies=str(policies))
+    api = await standing.gateway(policies=str(policies))
     answer = await api.post("/v1/batch", {"reads": [{"path": "/v1/models"}] * 7})
     assert (answer.status_code, answer.headers["x-ratelimit-remaining"]) == (200, "13")
     assert (await api.get("/v1/models")).headers["x-ratelimit-remaining"] == "12"

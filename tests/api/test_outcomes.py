@@ -1,7 +1,6 @@
 """Outcomes: claims by one principal about the fixes of another."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 
@@ -72,22 +71,6 @@ async def test_an_outcome_before_the_fix_waits_for_it(api: Api) -> None:
     past = (datetime.now(UTC) - timedelta(days=40)).isoformat()
     await api.post("/v1/fixes", fix(external_id="late", submitted_at=past), as_="agent")
     await api.until(f"/v1/fixes/{fix_id('acme/shop', 'late')}", "status", "succeeded")
-
-
-REFUSED = {
-    "an unknown kind": ({"kind": "great"}, "kind"),
-    "no kind": ({}, "kind"),
-    "the future": ({"kind": "held", "observed_at": "2999-01-01T00:00:00Z"}, "observed_at"),
-    "a naive time": ({"kind": "held", "observed_at": "2020-01-01T00:00:00"}, "observed_at"),
-    "another field": ({"kind": "held", "note": "x"}, "note"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-async def test_what_does_not_fit_is_refused(api: Api, case: str) -> None:
-    body, field = REFUSED[case]
-    answer = await api.post(f"/v1/fixes/{uuid4()}/outcome", body)
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
 
 
 async def test_an_outcome_observed_before_the_submission_is_refused_with_its_reason(api: Api) -> None:

@@ -17,9 +17,9 @@ VALUES: dict[str, str] = {
 every_list = pytest.mark.parametrize("served", LISTS, ids=lambda served: served.path)
 
 
-@pytest.fixture
-async def api(world: World) -> Api:
-    return await world.gateway()
+@pytest.fixture(scope="module")
+async def api(standing: World) -> Api:
+    return await standing.gateway()
 
 
 def values(served: Served, names: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What `/v1/fixes` does not take, and what it does not find."""
+"""Fixes, outcomes and thresholds that are not taken, and what is not found."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -91,3 +91,43 @@ class Foreign(msgspec.Struct):
 async def test_a_cursor_that_nobody_handed_out_is_refused(api: Api, at: str) -> None:
     answer = await api.get(f"/v1/fixes?cursor={encode_cursor(Foreign(at))}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
+
+
+OUTCOMES_REFUSED = {
+    "an unknown kind": ({"kind": "great"}, "kind"),
+    "no kind": ({}, "kind"),
+    "the future": ({"kind": "held", "observed_at": "2999-01-01T00:00:00Z"}, "observed_at"),
+    "a naive time": ({"kind": "held", "observed_at": "2020-01-01T00:00:00"}, "observed_at"),
+    "another field": ({"kind": "held", "note": "x"}, "note"),
+}
+
+
+@pytest.mark.parametrize("case", OUTCOMES_REFUSED)
+async def test_an_outcome_that_does_not_fit_names_the_field(api: Api, case: str) -> None:
+    body, field = OUTCOMES_REFUSED[case]
+    answer = await api.post(f"/v1/fixes/{uuid4()}/outcome", body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"auto_merge": 0.5, "block": 0.5},
+        {"auto_merge": 0.4, "block": 0.5},
+        {"auto_merge": 1.1, "block": 0.5},
+        {"auto_merge": 0.9, "block": -0.1},
+        {"auto_merge": 0.9},
+        {"auto_merge": 0.9, "block": 0.5, "other": 1},
+    ],
+)
+async def test_thresholds_that_make_no_sense_are_refused(api: Api, body: dict[str, float]) -> None:
+    answer = await api.call("PUT", "/v1/thresholds?repository=acme/shop", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert answer.json()["errors"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_only_operators_see_and_set_thresholds(api: Api, method: str) -> None:
+    api.keys["reader"] = await api.world.key("reader", ("read", "submit", "report"))
+    answer = await api.call(method, "/v1/thresholds", as_="reader", json={"auto_merge": 0.9, "block": 0.1})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
