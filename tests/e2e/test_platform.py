@@ -19,7 +19,7 @@ import asyncpg
 import pytest
 
 STAND_INS = Path(__file__).with_name("stand_ins.py")
-SECONDS = 30.0
+SECONDS = 60.0
 SERVERS = {"nats", "valkey", "postgres"}
 SERVICES = {"scoring", "trainer", "gateway"}
 
