@@ -102,7 +102,13 @@ async def test_a_revoked_key_is_refused_by_all_within_a_second(gateways: list[Ap
         assert [(await api.get("/v1/models", as_="leaver")).status_code for api in gateways] == [200] * GATEWAYS
         assert await revoke_key(gateways[0].world.servers.database_url(gateways[0].world.database), key[3:11])
 
+        letting_in = list(gateways)
+
         async def gone() -> bool:
-            return [(await api.get("/v1/models", as_="leaver")).status_code for api in gateways] == [401] * GATEWAYS
+            # Whoever has refused it is not asked again: too many failures of one address are a 429.
+            for api in list(letting_in):
+                if (await api.get("/v1/models", as_="leaver")).status_code == 401:
+                    letting_in.remove(api)
+            return not letting_in
 
         await eventually(gone, GONE_SECONDS)
