@@ -16,7 +16,7 @@ from shared.contracts.envelope import Envelope
 # JetStream takes at most 1,000 messages at a time.
 MOST_MESSAGES = 256
 MOST_BYTES = 4 << 20
-# A batch has files of its own, which are synced too.
+# A batch has files of its own, which are synced too: fewer are sent one by one.
 FEWEST_MESSAGES = 4
 COMMIT_SECONDS = 5.0
 # What JetStream keeps of it on each message; sent again, the message would be of a batch that is over.
@@ -47,8 +47,6 @@ async def publish_batch(client: Client, envelopes: Sequence[Envelope]) -> bool:
 
     Sent one by one they are then right in any case: none is taken twice.
     """
-    if len(envelopes) < FEWEST_MESSAGES:
-        return False
     identity = uuid4().hex
     sealed = [
         e.headers | {"Nats-Batch-Id": identity, "Nats-Batch-Sequence": str(number)}

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
-from shared.batches import batches, publish_batch
+from shared.batches import FEWEST_MESSAGES, batches, publish_batch
 from shared.contracts.envelope import Envelope, Event, seal
 from shared.nats_client import NatsClient
 from shared.settings import Settings
@@ -192,8 +192,8 @@ class Bus:
         """As `send` of each, in order; what came of it, None for what is on disk. Many are synced together."""
         found: list[BaseException | None] = []
         for batch in batches(envelopes):
-            [done] = await asyncio.gather(publish_batch(self.nc, batch), return_exceptions=True)
-            if done is True:
+            together = [publish_batch(self.nc, batch)] if len(batch) >= FEWEST_MESSAGES else []
+            if await asyncio.gather(*together, return_exceptions=True) == [True]:
                 found += [None] * len(batch)
             else:
                 found += await asyncio.gather(*(self.send(e) for e in batch), return_exceptions=True)

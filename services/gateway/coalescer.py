@@ -64,6 +64,11 @@ class Coalescer(Generic[Q, A]):
             replies = await self._send([question for question, _ in group])
         except Exception as error:
             replies = [error] * len(group)
+        except asyncio.CancelledError:
+            # What will not come is waited for no longer.
+            for _, answer in group:
+                answer.cancel()
+            raise
         for (_, answer), reply in zip(group, replies, strict=True):
             if answer.done():  # the caller has gone
                 continue

@@ -88,3 +88,14 @@ async def test_a_caller_who_has_gone_does_not_stop_the_others(scoring: Scoring) 
     await asyncio.sleep(0)
     answer_all(scoring)
     assert bytes((await tasks[3]).value) == b"4"
+
+
+async def test_nobody_waits_for_a_list_that_was_called_off(scoring: Scoring) -> None:
+    coalescer: Coalescer[bytes, Reply] = Coalescer(scoring, len)
+    [asked_first] = await asked(coalescer, [b"1"])
+    for carrier in coalescer._carriers:
+        carrier.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked_first
+    answer_all(scoring)
+    assert bytes((await coalescer.ask(b"2")).value) == b"2"
