@@ -18,12 +18,13 @@ import nats
 import uvicorn
 import uvloop
 from faststream import AckPolicy, FastStream
-from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from faststream.nats import JStream, NatsBroker, PullSub
 from litestar import Litestar, Response, post
 from litestar.params import JSONBody
 from nats.aio.msg import Msg
 
 from services.gateway.bodies import FixBody
+from shared.bus import raw
 
 STREAM, SUBMITTED, STORED = "BARE", "bare.submitted", "bare.stored"
 BATCH_SIZE, PULL_SECONDS, WAIT_SECONDS = 64, 1.0, 10.0
@@ -105,11 +106,6 @@ class Worker:
 
     async def _tell(self, identity: str) -> None:
         await self._broker.publish(identity, STORED, stream=STREAM, headers={"Nats-Msg-Id": identity + "-stored"})
-
-
-async def raw(message: NatsMessage) -> Msg:
-    decoded: Msg = message.raw_message
-    return decoded
 
 
 async def work(nats_url: str, database_url: str) -> None:

@@ -5,7 +5,6 @@ Whatever is out of the ordinary is left to the route, which then says what is wr
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -14,13 +13,12 @@ from msgspec import Meta
 from services.gateway.bodies import ConfidenceBody, FixBody
 from services.gateway.exchange import Exchange
 from services.gateway.finishing import coded
-from services.gateway.intake import Intake, Looks, preferences, wait_seconds
+from services.gateway.intake import HandedIn, Intake, preferences
 from services.gateway.keys import Principal
 from services.gateway.predictions import Ahead, Predictions, Question, question_of
 from services.gateway.problems import ApiError
 from services.gateway.representation import COMMON, Answer
-from services.gateway.submission import candidate, check_fix, check_form, identify, submitted
-from shared.contracts.fixes import FixSubmitted
+from services.gateway.submission import candidate, check_form
 from shared.features.change import CHANGE_FEATURES
 from shared.flags import Flags
 
@@ -96,14 +94,6 @@ class Scores:
         return coded(200, HEADERS, said, exchange.asked.accept)
 
 
-class HandedIn(msgspec.Struct, frozen=True):
-    """A fix that may be put on disk once it is let in; `looks` as `Intake.take` has them."""
-
-    event: FixSubmitted
-    looks: Looks | None
-    seconds: int
-
-
 class Fixes:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
@@ -116,19 +106,15 @@ class Fixes:
         preferred = preferences(exchange.scope["headers"])
         if len(preferred) > MOST_PREFERRED:
             return None
-        now = datetime.now(UTC)
         try:
             body = _decode_fix(await exchange.body())
-            check_fix(principal, body, now)
+            return self._intake.handed_in(principal, body, None, preferred)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ApiError):
             return None
-        event = submitted(principal, body, identify(principal, body, None), now)
-        looks = None if body.external_id is None else self._intake.look(event.id)
-        return HandedIn(event, looks, wait_seconds(preferred))
 
     async def answer(self, exchange: Exchange, handed_in: HandedIn) -> Answer:
         """Raises `ApiError` where it cannot be put on disk."""
-        taken = await self._intake.take(handed_in.event, handed_in.looks, handed_in.seconds)
+        taken = await self._intake.take(handed_in)
         headers = [*HEADERS, (b"location", taken.location.encode())]
         return coded(taken.status, headers, msgspec.json.encode(taken.body), exchange.asked.accept)
 

@@ -12,6 +12,7 @@ import msgspec
 
 from services.gateway.admission import Admission
 from services.gateway.at_once import Fixes, Scores
+from services.gateway.cache import Resource
 from services.gateway.cached_reads import CachedReads
 from services.gateway.exchange import Exchange
 from services.gateway.finishing import App, Finisher, captured, finished
@@ -91,16 +92,16 @@ class Edge:
 
     def _way(self, exchange: Exchange) -> tuple[Scope, Way] | None:
         """The scope that it needs, and who answers it."""
-        if self._reads.resource(exchange) is not None:
-            return "read", self._read
+        resource = self._reads.resource(exchange)
+        if resource is not None:
+            return "read", partial(self._read, resource)
         if self._scores.takes(exchange):
             return "read", self._score
         return ("submit", self._submit) if self._fixes.takes(exchange) else None
 
-    async def _read(self, exchange: Exchange, principal: Principal) -> Answer | None:
-        exchange.resource = resource = self._reads.resource(exchange)
-        keys = () if resource is None else self._reads.keys(resource)
-        await self._admission.take(exchange, principal, keys)
+    async def _read(self, resource: Resource, exchange: Exchange, principal: Principal) -> Answer | None:
+        exchange.resource = resource
+        await self._admission.take(exchange, principal, self._reads.keys(resource))
         return None if exchange.refused else self._reads.known(exchange)
 
     async def _score(self, exchange: Exchange, principal: Principal) -> Answer | None:

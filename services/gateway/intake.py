@@ -3,13 +3,17 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 
+from services.gateway.bodies import FixBody
+from services.gateway.keys import Principal
 from services.gateway.markers import Markers
 from services.gateway.problems import ApiError
 from services.gateway.queries import Queries
+from services.gateway.submission import check_fix, identify, submitted
 from services.gateway.views import Accepted, Fix
 from services.gateway.waiters import Waiters
 from shared.contracts.fixes import FixSubmitted
@@ -52,20 +56,37 @@ class Looks(msgspec.Struct, frozen=True):
     accepted: asyncio.Future[bool | None]
 
 
+class HandedIn(msgspec.Struct, frozen=True):
+    """A fix that may be put on disk, and how long its caller waits. Without `looks` it is new for certain."""
+
+    event: FixSubmitted
+    looks: Looks | None
+    seconds: int
+
+
 class Intake:
     def __init__(
         self, queries: Queries, markers: Markers, waiters: Waiters, publish: Callable[[FixSubmitted], Awaitable[None]]
     ) -> None:
         self._queries, self._markers, self._waiters, self._publish = queries, markers, waiters, publish
 
-    def look(self, identity: UUID) -> Looks:
-        """Begins to find out whether it is there already."""
+    def handed_in(
+        self, principal: Principal, body: FixBody, idempotency_key: str | None, preferred: str
+    ) -> HandedIn:  # fmt: skip
+        """Checks it, and begins to find out whether it is there already. Raises `ApiError` for what is refused."""
+        now = datetime.now(UTC)
+        check_fix(principal, body, now)
+        event = submitted(principal, body, identify(principal, body, idempotency_key), now)
+        named = body.external_id is not None or idempotency_key is not None
+        return HandedIn(event, self._look(event.id) if named else None, wait_seconds(preferred))
+
+    def _look(self, identity: UUID) -> Looks:
         return Looks(self._queries.has_fix(identity), self._markers.has(MARKER, identity))
 
-    async def take(self, event: FixSubmitted, looks: Looks | None, seconds: int) -> Taken:
-        """Without `looks` it is new for certain. Raises `ApiError` 503 where it cannot be put on disk."""
-        existing = None if looks is None else await self._existing(event.id, looks)
-        return Taken(200, existing) if existing is not None else await self._hand_in(event, seconds)
+    async def take(self, fix: HandedIn) -> Taken:
+        """Raises `ApiError` 503 where it cannot be put on disk."""
+        existing = None if fix.looks is None else await self._existing(fix.event.id, fix.looks)
+        return Taken(200, existing) if existing is not None else await self._put_on_disk(fix.event, fix.seconds)
 
     async def _existing(self, identity: UUID, looks: Looks) -> Fix | Accepted | None:
         """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
@@ -83,7 +104,7 @@ class Intake:
         except ApiError:
             return None
 
-    async def _hand_in(self, event: FixSubmitted, seconds: int) -> Taken:
+    async def _put_on_disk(self, event: FixSubmitted, seconds: int) -> Taken:
         with self._waiters.wait_for(event.id) as waiter:
             await self._publish(event)
             marked = self._markers.set(MARKER, event.id)

@@ -152,6 +152,13 @@ async def test_a_learning_is_found_by_its_words_and_domain_unless_it_is_held(wor
         assert await paged(api, f"/v1/learnings?{query}&limit=1") == wanted, query
 
 
+async def assert_paged(api: Api, path: str, wanted: str, limits: Sequence[int]) -> None:
+    """`wanted` is what a plain query finds, behind its `from`."""
+    ids = [str(row["id"]) for row in await api.world.owner.fetch(f"select id from {wanted}")]
+    for limit in limits:
+        assert await paged(api, f"{path}&limit={limit}") == ids, (path, limit)
+
+
 async def test_words_of_one_agent_or_domain_are_found_however_its_learnings_lie_in_time(world: World) -> None:
     """Many at a time, few, and none for long; two at one moment."""
     await world.owner.execute(
@@ -170,13 +177,8 @@ async def test_words_of_one_agent_or_domain_are_found_however_its_learnings_lie_
         "q=lock&domain=db": "'db' = any(agent_domains) and title = 'lock'",
         "q=token&domain=ui": "false",
     }.items():
-        wanted = await world.owner.fetch(
-            f"select id from patterns.agent_learnings where {says} and status <> 'held' "
-            "order by created_at desc, id desc"
-        )
-        for limit in (7, 200):
-            found = await paged(api, f"/v1/learnings?{query}&limit={limit}")
-            assert found == [str(row["id"]) for row in wanted], (query, limit)
+        wanted = f"patterns.agent_learnings where {says} and status <> 'held' order by created_at desc, id desc"
+        await assert_paged(api, f"/v1/learnings?{query}", wanted, limits=(7, 200))
 
 
 async def test_words_of_fixes_are_found_however_they_lie_in_time(world: World) -> None:
@@ -203,9 +205,5 @@ async def test_words_of_fixes_are_found_however_they_lie_in_time(world: World) -
         "q=rare&until=2026-01-01T05:00:00Z": "title ~ 'rare' and submitted_at < '2026-01-01T05:00:00Z'",
         "q=fix&agent_id=nobody": "false",
     }.items():
-        wanted = await world.owner.fetch(
-            f"select id from scoring.agent_auto_fixes where {says} order by submitted_at desc, id desc"
-        )
-        for limit in (33, 200):
-            found = await paged(api, f"/v1/fixes?{query}&limit={limit}")
-            assert found == [str(row["id"]) for row in wanted], (query, limit)
+        wanted = f"scoring.agent_auto_fixes where {says} order by submitted_at desc, id desc"
+        await assert_paged(api, f"/v1/fixes?{query}", wanted, limits=(33, 200))

@@ -15,11 +15,10 @@ from services.gateway.cache import keep_out_of_cache
 from services.gateway.conditional import check_if_match
 from services.gateway.filters import Filter, IdempotencyKey, IfMatch, InstantText, Words, instant, search
 from services.gateway.guards import caller, requires
-from services.gateway.intake import MARKER, finished, preferences, wait_seconds
+from services.gateway.intake import MARKER, finished, preferences
 from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
 from services.gateway.problems import ApiError, invalid, not_found
 from services.gateway.runtime import Runtime
-from services.gateway.submission import check_fix, identify, submitted
 from services.gateway.views import Accepted, Fix, Page
 from shared.contracts.commands import CORRECT, Correction
 from shared.contracts.fixes import Category, FixStatus
@@ -44,13 +43,9 @@ async def submit_fix(
     prefer: Prefer = None,
 ) -> Response[Fix | Accepted]:
     """Hands in a fix. `202` once it is on disk, `201` with the answer for `Prefer: wait=N`, `200` for a repeat."""
-    now, principal = datetime.now(UTC), caller(request)
-    check_fix(principal, data, now)
-    event = submitted(principal, data, identify(principal, data, idempotency_key), now)
-    named = data.external_id is not None or idempotency_key is not None
-    looks = runtime.intake.look(event.id) if named else None
     # `prefer` is described and checked; of several headers it is but one.
-    taken = await runtime.intake.take(event, looks, wait_seconds(preferences(request.scope["headers"])))
+    preferred = preferences(request.scope["headers"])
+    taken = await runtime.intake.take(runtime.intake.handed_in(caller(request), data, idempotency_key, preferred))
     return Response(taken.body, status_code=taken.status, headers={"Location": taken.location})
 
 
