@@ -9,7 +9,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from services.gateway.knowledge_views import HandbookLearning, HandbookPattern, Interval
+from services.gateway.intervals import Interval
+from services.gateway.knowledge_views import HandbookLearning, HandbookPattern
 
 HEAD = """# What the fleet has learned
 

@@ -1,10 +1,32 @@
-"""What a rate may be, given how few cases it rests on."""
+"""How a share fared, and what the rate may be, given how few cases it rests on."""
+
+from collections.abc import Mapping
+from math import sqrt
+from typing import Any, NamedTuple
+
+Interval = tuple[float, float]
+
+# Of the normal distribution, for 95 %.
+Z = 1.96
 
 
-def interval(successes: str, uses: str) -> str:
-    """SQL of the 95 % Wilson score interval (E. B. Wilson, 1927; z = 1.96), null without uses."""
-    middle = f"{successes} + 1.96 ^ 2 / 2"
-    spread = f"1.96 * sqrt({successes}::double precision * ({uses} - {successes}) / {uses} + 1.96 ^ 2 / 4)"
-    low, high = f"greatest(0, {middle} - {spread})", f"least({uses} + 1.96 ^ 2, {middle} + {spread})"
-    scaled = ", ".join(f"({bound} / ({uses} + 1.96 ^ 2))::double precision" for bound in (low, high))
-    return f"case when {uses} > 0 then array[{scaled}] end"
+class Rate(NamedTuple):
+    """The column of those that fared well, the columns that sum to all, and what the rate is called."""
+
+    good: str
+    all: tuple[str, ...]
+    name: str = "rate"
+
+    def told(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The rate and its `interval`, both null while there is no case."""
+        good, total = row[self.good], sum(map(row.__getitem__, self.all))
+        return {self.name: good / total if total else None, "interval": interval(good, total)}
+
+
+def interval(good: int, total: int) -> Interval | None:
+    """The 95 % score interval of a rate (E. B. Wilson, 1927), null without a case."""
+    if not total:
+        return None
+    middle, spread = good + Z * Z / 2, Z * sqrt(good * (total - good) / total + Z * Z / 4)
+    whole = total + Z * Z
+    return max(0.0, middle - spread) / whole, min(whole, middle + spread) / whole

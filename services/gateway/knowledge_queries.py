@@ -1,9 +1,9 @@
 """The reads of the fleet's memory: patterns, learnings and collaborations."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from services.gateway.intervals import interval
+from services.gateway.intervals import Rate
 from services.gateway.knowledge_views import (
     Collaboration,
     HandbookLearning,
@@ -17,13 +17,12 @@ from services.gateway.page_queries import WORDS, Keyset, Pages, Search, Source
 from services.gateway.reads import Listing, Reads
 
 # Nobody reads a held text here, so that one answer suits every caller, and may be cached.
-LEARNING_FIELDS = f"""
+LEARNING_FIELDS = """
 select l.id, case when l.status <> 'held' then l.title end as title,
   case when l.status <> 'held' then l.body end as body, l.principal, l.agent_id,
-  case when l.status <> 'held' then l.agent_domains else '{{}}' end as agent_domains, l.category,
-  case when l.uses > 0 then l.successes::double precision / l.uses end as confidence,
-  {interval("l.successes", "l.uses")} as interval, l.pattern_id, l.fix_id, l.collaboration_id, l.duplicate_of,
-  l.uses, l.successes, l.status, l.held_reasons, l.released_by, l.superseded_by, l.created_at, l.updated_at, l.version
+  case when l.status <> 'held' then l.agent_domains else '{}' end as agent_domains, l.category, l.pattern_id, l.fix_id,
+  l.collaboration_id, l.duplicate_of, l.uses, l.successes, l.status, l.held_reasons, l.released_by, l.superseded_by,
+  l.created_at, l.updated_at, l.version
 """
 LEARNING_TABLES = "from patterns.agent_learnings l"
 LEARNING = f"{LEARNING_FIELDS} {LEARNING_TABLES}"
@@ -96,11 +95,9 @@ left join lateral (
   ) o
 ) fared on true
 """
-SETTLED = "(fared.succeeded + fared.failed)"
-PATTERN_FIELDS = f"""
-select p.id, p.label, p.category, p.support, fared.succeeded, fared.failed,
-  case when {SETTLED} > 0 then fared.succeeded::double precision / {SETTLED} end as rate,
-  {interval("fared.succeeded", SETTLED)} as interval, p.example_fix_id, p.first_seen_at, p.last_seen_at
+PATTERN_FIELDS = """
+select p.id, p.label, p.category, p.support, fared.succeeded, fared.failed, p.example_fix_id, p.first_seen_at,
+  p.last_seen_at
 """
 PATTERN_TABLES = f"from patterns.patterns p {FARED}"
 PATTERN = f"{PATTERN_FIELDS} {PATTERN_TABLES}"
@@ -144,9 +141,9 @@ COLLABORATION_PAGES = Pages(
 # The best confirmed of each domain first, then the newest; a learning stands under each of its domains, and without
 # any under ''. What is shown is chosen by an index before anything is read of it, and of no more domains than
 # there is room for.
-HANDBOOK_LEARNINGS = f"""
+HANDBOOK_LEARNINGS = """
 select nullif(r.domain, '') as domain, r.active as all, l.id, l.title, l.body, l.agent_id, l.category, l.uses,
-  l.successes, {interval("l.successes", "l.uses")} as interval, l.updated_at
+  l.successes, l.updated_at
 from (
   select k.domain, k.active, c.learning_id,
     row_number() over (partition by k.domain order by c.confirmed desc, c.created_at desc, c.learning_id) as place
@@ -168,9 +165,8 @@ from (
 join patterns.agent_learnings l on l.id = r.learning_id
 order by r.active desc, r.domain = '', r.domain, r.place
 """
-HANDBOOK_PATTERNS = f"""
-select p.id, p.label, p.category, p.support, p.succeeded, p.failed,
-  {interval("p.succeeded", "(p.succeeded + p.failed)")} as interval, p.domains, p.example_title, p.example_repository,
+HANDBOOK_PATTERNS = """
+select p.id, p.label, p.category, p.support, p.succeeded, p.failed, p.domains, p.example_title, p.example_repository,
   p.changed_at
 from scoring.handbook_patterns p order by p.support desc, p.id
 """
@@ -178,7 +174,12 @@ from scoring.handbook_patterns p order by p.support desc, p.id
 HANDBOOK_SHOWN, HANDBOOK_MOST = 10, 300
 
 
+CITED, FARED_SO = Rate("successes", ("uses",), "confidence"), Rate("succeeded", ("succeeded", "failed"))
+
+
 class KnowledgeQueries(Reads):
+    RATES: ClassVar = {Learning: CITED, HandbookLearning: CITED, Pattern: FARED_SO, HandbookPattern: FARED_SO}
+
     async def learning(self, learning_id: UUID) -> Learning | None:
         return await self._one(Learning, LEARNING + " where l.id = $1", learning_id)
 

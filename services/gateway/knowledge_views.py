@@ -4,6 +4,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.gateway.intervals import Interval
 from services.gateway.views import Instant
 from shared.contracts.commands import (
     CollaborationStatus,
@@ -12,9 +13,6 @@ from shared.contracts.commands import (
     RelatedPattern,
 )
 from shared.contracts.fixes import Category, Related
-
-# The 95 % Wilson interval of a rate: what it may be, given how few fixes it rests on.
-Interval = tuple[float, float]
 
 
 class Learning(msgspec.Struct, frozen=True, kw_only=True):

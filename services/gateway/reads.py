@@ -1,11 +1,12 @@
 """How the gateway reads: one row, all rows, or a page; and what it says while Postgres is away."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import asyncpg
 import msgspec
 
+from services.gateway.intervals import Rate
 from services.gateway.page_queries import Keyset, Pages
 from services.gateway.problems import store_unavailable
 from shared.database import Database
@@ -28,7 +29,12 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Reads:
-    """Every method raises `ApiError` 503 `store_unavailable` while Postgres is away."""
+    """Every method raises `ApiError` 503 `store_unavailable` while Postgres is away.
+
+    `RATES`: what of a row is worked out here. In SQL it would be planned with every read, and sent.
+    """
+
+    RATES: ClassVar[Mapping[type, Rate]] = {}
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,13 +51,17 @@ class Reads:
                 raise
             raise store_unavailable() from error
 
+    def _made(self, cls: type[T], row: Mapping[str, Any]) -> T:
+        rate = self.RATES.get(cls)
+        return msgspec.convert({**row} if rate is None else {**row, **rate.told(row)}, cls)
+
     async def _one(self, cls: type[T], sql: str, *arguments: Any) -> T | None:
         row = await self._ask(lambda pool: pool.fetchrow(sql, *arguments))
-        return None if row is None else msgspec.convert(dict(row), cls)
+        return None if row is None else self._made(cls, row)
 
     async def _all(self, cls: type[T], sql: str, *arguments: Any) -> list[T]:
         rows = await self._ask(lambda pool: pool.fetch(sql, *arguments))
-        return [msgspec.convert(dict(row), cls) for row in rows]
+        return [self._made(cls, row) for row in rows]
 
     async def _page(
         self, cls: type[T], pages: Pages, wanted: Mapping[str, Any], after: Keyset | None, limit: int
@@ -59,5 +69,5 @@ class Reads:
         sql, arguments = pages.query(wanted, after)
         rows = await self._ask(lambda pool: pool.fetch(sql, *arguments, limit + 1))
         last = rows[limit - 1] if len(rows) > limit else None
-        items = [msgspec.convert(dict(row), cls) for row in rows[:limit]]
+        items = [self._made(cls, row) for row in rows[:limit]]
         return Listing(items, None if last is None else Keyset(last["page_at"], last["id"]))

@@ -1,10 +1,11 @@
 """The reads of how things went: small views, which scoring and patterns make anew soon after a change."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
-from services.gateway.intervals import interval
+from services.gateway.intervals import Rate
 from services.gateway.reads import Reads
 from services.gateway.stats_views import (
     MIN_COMPARED,
@@ -22,31 +23,19 @@ AGENTS_AS_OF = "select as_of from scoring.refreshes where name = 'agent_stats'"
 COLLABORATIONS_AS_OF = "select as_of from patterns.refreshes where name = 'collaboration_stats'"
 AS_OF = f"select min(as_of) from ({AGENTS_AS_OF} union all {COLLABORATIONS_AS_OF}) parts having count(*) = 2"
 
-SETTLED = "(s.succeeded + s.failed)"
-# The interval of the rate, moved by what was expected of just these fixes: rather too wide than too narrow, for fixes
-# of unlike chances vary less than fixes of one chance.
-FARED = f"""
-  s.fixes, s.unsettled, s.succeeded, s.failed, s.rejected, s.expected_rate,
-  s.succeeded::double precision / nullif({SETTLED}, 0) as rate, r.interval,
-  case when {SETTLED} >= {MIN_COMPARED} then s.succeeded::double precision / {SETTLED} - s.expected_rate end
-    as difference,
-  case when {SETTLED} >= {MIN_COMPARED} then
-    array[r.interval[1] - s.expected_rate, r.interval[2] - s.expected_rate] end as difference_interval
-"""
-RATED = f"cross join lateral (select {interval('s.succeeded', SETTLED)} as interval) r"
 AGENTS = f"""
-select s.agent_id, s.last_submitted_at, {FARED}, ({AGENTS_AS_OF}) as as_of from scoring.agent_stats s {RATED}
-where ($1::text is null or s.agent_id = $1) and ($2::text is null or s.agent_id > $2) and {SETTLED} >= $3
+select s.agent_id, s.last_submitted_at, s.fixes, s.unsettled, s.succeeded, s.failed, s.rejected, s.expected_rate,
+  ({AGENTS_AS_OF}) as as_of
+from scoring.agent_stats s
+where ($1::text is null or s.agent_id = $1) and ($2::text is null or s.agent_id > $2) and s.succeeded + s.failed >= $3
 order by s.agent_id limit $4
 """
-ALL_FIXES = f"""
-select s.agents, {FARED} from (
-  select count(*)::int as agents, coalesce(sum(fixes), 0)::int as fixes, coalesce(sum(unsettled), 0)::int as unsettled,
-    coalesce(sum(succeeded), 0)::int as succeeded, coalesce(sum(failed), 0)::int as failed,
-    coalesce(sum(rejected), 0)::int as rejected,
-    sum(expected_rate * (succeeded + failed)) / nullif(sum(succeeded + failed), 0) as expected_rate
-  from scoring.agent_stats
-) s {RATED}
+ALL_FIXES = """
+select count(*)::int as agents, coalesce(sum(fixes), 0)::int as fixes, coalesce(sum(unsettled), 0)::int as unsettled,
+  coalesce(sum(succeeded), 0)::int as succeeded, coalesce(sum(failed), 0)::int as failed,
+  coalesce(sum(rejected), 0)::int as rejected,
+  sum(expected_rate * (succeeded + failed)) / nullif(sum(succeeded + failed), 0) as expected_rate
+from scoring.agent_stats
 """
 BY_STATUS = """
 coalesce(sum(count) filter (where status = 'open'), 0)::int as open,
@@ -54,24 +43,36 @@ coalesce(sum(count) filter (where status = 'resolved'), 0)::int as resolved,
 coalesce(sum(count) filter (where status = 'expired'), 0)::int as expired,
 max(median_seconds) filter (where status = 'resolved') as median_seconds_to_resolution
 """
-ENDED = f"""
-c.open, c.resolved, c.expired, c.resolved::double precision / nullif(c.resolved + c.expired, 0) as success_ratio,
-{interval("c.resolved", "(c.resolved + c.expired)")} as interval
-"""
 COLLABORATIONS = f"""
-select c.collaboration_type, {ENDED}, c.median_seconds_to_resolution from (
-  select collaboration_type, {BY_STATUS} from patterns.collaboration_stats group by collaboration_type
-) c order by c.collaboration_type
+select collaboration_type, {BY_STATUS} from patterns.collaboration_stats
+group by collaboration_type order by collaboration_type
 """
-ALL_COLLABORATIONS = f"select {ENDED} from (select {BY_STATUS} from patterns.collaboration_stats) c"
+ALL_COLLABORATIONS = f"select {BY_STATUS} from patterns.collaboration_stats"
+FARED, RESOLVED = Rate("succeeded", ("succeeded", "failed")), Rate("resolved", ("resolved", "expired"), "success_ratio")
+
+
+def fared(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`row` with what is worked out of it.
+
+    The difference's interval is the rate's, moved by what was expected of just these fixes: rather too wide than too
+    narrow, for fixes of unlike chances vary less than fixes of one chance.
+    """
+    told, expected = {**row, **FARED.told(row)}, row["expected_rate"]
+    low_high, few = told["interval"], row["succeeded"] + row["failed"] < MIN_COMPARED
+    known = not few and expected is not None
+    told["difference"] = told["rate"] - expected if known else None
+    told["difference_interval"] = [bound - expected for bound in low_high] if known else None
+    return told
 
 
 class StatsQueries(Reads):
+    RATES: ClassVar = {CollaborationStats: RESOLVED, CollaborationTotals: RESOLVED}
+
     async def agents(self, agent_id: str | None, after: str | None, min_settled: int, limit: int) -> AgentStatsPage:
         """A page of agents by name; `next_cursor` is the last one's, as it stands."""
         rows = await self._ask(lambda pool: pool.fetch(AGENTS, agent_id, after, min_settled, limit + 1))
         as_of = rows[0]["as_of"] if rows else await self._as_of(AGENTS_AS_OF)
-        items = [msgspec.convert(dict(row), AgentStats) for row in rows[:limit]]
+        items = [msgspec.convert(fared(row), AgentStats) for row in rows[:limit]]
         more = items[-1].agent_id if len(rows) > limit else None
         return AgentStatsPage(as_of=as_of, items=items, next_cursor=more)
 
@@ -81,7 +82,7 @@ class StatsQueries(Reads):
 
     async def overview(self) -> Overview:
         as_of = await self._as_of(AS_OF)
-        fixes = dict(await self._ask(lambda pool: pool.fetchrow(ALL_FIXES)))
+        fixes = fared(await self._ask(lambda pool: pool.fetchrow(ALL_FIXES)))
         [collaborations] = await self._all(CollaborationTotals, ALL_COLLABORATIONS)
         return Overview(
             as_of=as_of, agents=fixes.pop("agents"), fixes=msgspec.convert(fixes, Fared), collaborations=collaborations

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from services.gateway.knowledge_views import Interval
+from services.gateway.intervals import Interval
 from services.gateway.views import Instant
 from shared.contracts.commands import CollaborationType
 
