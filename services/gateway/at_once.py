@@ -1,16 +1,17 @@
-"""`POST /v1/confidence` and `POST /v1/fixes` without routing: decoded here, and asked about before they are let in.
+"""`POST` of scores, analyses and fixes without routing: decoded here, and asked about before they are let in.
 
 Whatever is out of the ordinary is left to the route, which then says what is wrong with it.
 """
 
+import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from services.gateway.bodies import ConfidenceBody, FixBody
+from services.gateway.bodies import AnalyzeBody, ConfidenceBody, FixBody
 from services.gateway.exchange import Exchange
 from services.gateway.finishing import coded
 from services.gateway.intake import HandedIn, Intake, preferences
@@ -19,10 +20,11 @@ from services.gateway.predictions import Ahead, Predictions, Question, question_
 from services.gateway.problems import ApiError
 from services.gateway.representation import COMMON, Answer
 from services.gateway.submission import candidate, check_form
+from shared.contracts.commands import ANALYZE, Reply, ToAnalyze
 from shared.features.change import CHANGE_FEATURES
 from shared.flags import Flags
 
-CONFIDENCE, FIXES = "/v1/confidence", "/v1/fixes"
+CONFIDENCE, ANALYSIS, FIXES = "/v1/confidence", "/v1/patterns/analyze", "/v1/fixes"
 MAX_BYTES = 64 << 10
 MOST_PREFERRED = 200
 JSON = b"application/json"
@@ -46,7 +48,9 @@ Body = msgspec.defstruct(
     forbid_unknown_fields=True,
 )
 _decode: Callable[[bytes], ConfidenceBody] = msgspec.json.Decoder(Body).decode  # type: ignore[assignment]
+_decode_analysis = msgspec.json.Decoder(AnalyzeBody).decode
 _decode_fix = msgspec.json.Decoder(FixBody).decode
+_decode_reply = msgspec.json.Decoder(Reply).decode
 
 
 def posts(exchange: Exchange, path: str) -> bool:
@@ -92,6 +96,35 @@ class Scores:
         if said is None:
             said = await self._predictions.ask(question, exchange.found, ahead)
         return coded(200, HEADERS, said, exchange.asked.accept)
+
+
+class Analyses:
+    """What patterns says is passed on as it comes."""
+
+    def __init__(self, ask: Callable[[str, bytes], Awaitable[bytes]]) -> None:
+        self._ask = ask
+
+    def takes(self, exchange: Exchange) -> bool:
+        return posts(exchange, ANALYSIS) and not exchange.query
+
+    async def ahead(self, exchange: Exchange) -> asyncio.Future[bytes] | None:
+        """Asks patterns while the limiter still decides. None for what the route has to refuse."""
+        try:
+            body = _decode_analysis(await exchange.body())
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        wanted = ToAnalyze(diff=body.diff, title=body.title, repository=body.repository)
+        asking = asyncio.ensure_future(self._ask(ANALYZE, msgspec.json.encode(wanted)))
+        # Of who is not let in, nobody hears what became of it.
+        asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+        return asking
+
+    async def answer(self, exchange: Exchange, ahead: asyncio.Future[bytes]) -> Answer:
+        """Raises `ApiError` for what patterns refuses, and while it is away."""
+        reply = _decode_reply(await ahead)
+        if reply.problem is not None:
+            raise ApiError.of(reply.problem)
+        return coded(200, HEADERS, bytes(reply.value), exchange.asked.accept)
 
 
 class Fixes:

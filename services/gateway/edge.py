@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from services.gateway.admission import Admission
-from services.gateway.at_once import Fixes, Scores
+from services.gateway.at_once import Analyses, Fixes, Scores
 from services.gateway.cache import Resource
 from services.gateway.cached_reads import CachedReads
 from services.gateway.exchange import Exchange
@@ -46,6 +46,7 @@ class Edge:
         self._flags = runtime.flags
         self._reads = CachedReads(runtime.cache, runtime.generations, runtime.flags)
         self._scores = Scores(runtime.predictions, runtime.flags)
+        self._analyses = Analyses(runtime.ask)
         self._fixes = Fixes(runtime.intake)
         self._admission = Admission(runtime, self._reads)
         # A span costs as much as a whole answer from the cache: at once only where somebody collects them.
@@ -97,7 +98,9 @@ class Edge:
             return "read", partial(self._read, resource)
         if self._scores.takes(exchange):
             return "read", self._score
-        return ("submit", self._submit) if self._fixes.takes(exchange) else None
+        if self._analyses.takes(exchange):
+            return "read", partial(self._ahead, self._analyze)
+        return ("submit", partial(self._ahead, self._hand_in)) if self._fixes.takes(exchange) else None
 
     async def _read(self, resource: Resource, exchange: Exchange, principal: Principal) -> Answer | None:
         exchange.resource = resource
@@ -117,14 +120,25 @@ class Edge:
         self._admission.decided(exchange, await deciding)
         return None if exchange.refused else await self._scores.answer(exchange, question, ahead)
 
-    async def _submit(self, exchange: Exchange, principal: Principal) -> Answer | None:
+    async def _ahead(self, way: Way, exchange: Exchange, principal: Principal) -> Answer | None:
+        """By a way that begins before the limiter has decided, if it most likely lets in."""
         if not self._admission.generous:
             return None
         with self._trace(exchange):
             try:
-                return await self._hand_in(exchange, principal)
+                return await way(exchange, principal)
             except Exception as error:
                 return self._failure(exchange, error)
+
+    async def _analyze(self, exchange: Exchange, principal: Principal) -> Answer | None:
+        deciding = self._admission.ask(exchange, principal, ())
+        ahead = await self._analyses.ahead(exchange)
+        try:
+            self._admission.decided(exchange, await deciding)
+            return None if exchange.refused or ahead is None else await self._analyses.answer(exchange, ahead)
+        finally:
+            if ahead is not None:
+                ahead.cancel()
 
     async def _hand_in(self, exchange: Exchange, principal: Principal) -> Answer | None:
         deciding = self._admission.ask(exchange, principal, ())
