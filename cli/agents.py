@@ -8,17 +8,33 @@ from cli.git_log import Commit, Person
 HUMAN = "human"
 
 # Agents by the names and addresses they sign with, tried on "name <email>". Several of these are people's first names
-# too, so a bare name counts only where no person is called that; for the rest it takes the agent's own address.
+# too, so a bare name counts only where no person is called that; for the rest it takes the agent's own address. Not
+# that of its maker: people who work there commit too.
 AGENTS: dict[str, str] = {
-    "claude": r"@anthropic\.com>|^claude (code|opus|sonnet|haiku)\b|^claude\[bot\]|\+claude\[bot\]@",
+    "claude": r"<(noreply|claude)@anthropic\.com>|^claude (code|opus|sonnet|haiku)\b|^claude\[bot\]|\+claude\[bot\]@",
     "copilot": r"^copilot\b|copilot-swe-agent|\+copilot@users\.noreply\.github\.com>|<copilot@github\.com>",
-    "cursor": r"cursoragent|^cursor( agent)? <|^cursor\[bot\]|@cursor\.(com|sh)>",
-    "devin": r"devin-ai-integration|@(devin|cognition)\.ai>|^devin ai\b",
-    "codex": r"^(openai )?codex( |\[bot\]|-cli)|codex@openai\.com|@openai\.com>",
+    "cursor": r"cursoragent|^cursor( agent)? <|^cursor\[bot\]|<(noreply|agent|cursor)@cursor\.(com|sh)>",
+    "devin": r"devin-ai-integration|<(noreply|devin)@(devin|cognition)\.ai>|^devin ai\b",
+    "codex": r"^(openai )?codex( |\[bot\]|-cli)|<(noreply|codex)@openai\.com>",
     "jules": r"google-labs-jules|\bjules@google\.com>",
-    "amp": r"@ampcode\.com>|@sourcegraph\.com> *amp|^amp <",
+    "amp": r"<(noreply|amp)@ampcode\.com>|@sourcegraph\.com> *amp|^amp <",
     "aider": r"@aider\.chat>|\(aider\)|^aider\b",
-    "openhands": r"@all-hands\.dev>|@openhands\.dev>|^openhands\b",
+    "openhands": r"<(noreply|openhands)@(all-hands|openhands)\.dev>|^openhands\b",
+    "opencode": r"<(noreply|opencode)@opencode\.ai>|^opencode(-agent)?( |\[bot\])|\+opencode-agent\[bot\]@",
+    "windsurf": r"\bwindsurf-bot\b|^windsurf( ai| agent)? <",
+    "junie": r"<junie@jetbrains\.com>|^junie-agent\b|\+junie-agent@",
+    "droid": r"\bfactory-droid\b",
+    "kiro": r"<(noreply|kiro|agent)@kiro\.dev>|^kiro-agent\b",
+    "warp": r"<(oz-)?agent@warp\.dev>",
+    "crush": r"<crush@charm\.(land|sh)>",
+    "qwen": r"\bqwen-coder\b",
+    "amazon-q": r"\bamazon-q-developer\b",
+    "roo": r"\broomote\b",
+    "cline": r"^cline\[bot\]|\+cline\[bot\]@|<noreply@cline\.bot>",
+    "continue": r"^continue\[bot\]|\+continue\[bot\]@|<noreply@continue\.dev>",
+    "sweep": r"\bsweep-(ai|nightly|canary)\[bot\]",
+    "lovable": r"\b(lovable-dev|gpt-engineer-app)\[bot\]",
+    "v0": r"^v0(\[bot\])? <|\bv0\[bot\]@",
     "gemini": r"gemini-cli|^gemini( cli)? <.*google\.com>|<gemini@google\.com>",
     "dependabot": r"^dependabot\b|\+dependabot(-preview)?\[bot\]@",
     "renovate": r"^renovate\b|@renovateapp\.com>|\+renovate\[bot\]@|^(self-hosted )?renovate bot\b",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def said(origin: str, text: str) -> None:
 def recent(path: Path, repository: str) -> list[BulkLine]:
     """The newest changes with what is known of them."""
     commits = git_log.read(path, git_log.default_branch(path), git_log.selection(path, None, RECENT))
-    return list(fixes(commits, repository, Report(), git_log.observed_until(path, datetime.now(UTC))))
+    until = git_log.observed_until(path, datetime.now(UTC))
+    return list(fixes(commits, repository, Report(), until, merged=partial(git_log.merged, path)))
 
 
 def trained(api: Api) -> None:

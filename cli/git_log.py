@@ -43,6 +43,8 @@ LOG = (
 FIELDS = "%x00%H%x00%an%x00%ae%x00%B%x00"
 CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(.*?)[ \t]*<([^>\n]*)>", re.I | re.M)
 FILE_START = b"\ndiff --git "
+# Of a merge, more is no change that somebody takes back.
+MOST_MERGED = 1000
 # Seconds that no clock says, and that still go into 64 bits.
 NO_TIME = 1 << 62
 
@@ -127,6 +129,12 @@ def observed_until(repository: Path, now: datetime) -> datetime:
 def count(repository: Path, revision: str, selection: Sequence[str]) -> int:
     """How many commits `read` will give."""
     return int(git(repository, "rev-list", "--count", "--no-merges", *selection, revision, "--") or 0)
+
+
+def merged(repository: Path, sha: str) -> Sequence[str]:
+    """The newest of the commits that the merge `sha` brought to its first parent; none of what is no merge here."""
+    brought = git(repository, "rev-list", "--no-merges", f"--max-count={MOST_MERGED}", f"{sha}^2", f"^{sha}^1", "--")
+    return brought.split() if brought else []
 
 
 def cut_off(repository: Path) -> list[str]:

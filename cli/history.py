@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -20,9 +20,10 @@ def fixes(
     report: Report,
     until: datetime,
     others: re.Pattern[str] | None = None,
+    merged: Callable[[str], Collection[str]] = lambda sha: (),
 ) -> Iterator[BulkLine]:
     """Every commit that changes a file, oldest first, each once its outcome is decided or the history is over."""
-    for (line, packed), outcome in judged(_prepared(commits, repository, report, others), until):
+    for (line, packed), outcome in judged(_prepared(commits, repository, report, others), until, merged):
         diff = zlib.decompress(packed).decode()
         if not diff:
             report.left_out["commits without a diff"] += 1

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def import_history(
     report = Report()
     report.left_out["commits that a shallow clone begins with (git fetch --unshallow)"] = len(git_log.cut_off(path))
     commits = git_log.read(path, revision, selected)
-    found = fixes(commits, repository or git_log.repository_name(path), report, until, others)
+    name, merged = repository or git_log.repository_name(path), partial(git_log.merged, path)
+    found = fixes(commits, name, report, until, others, merged)
     total = git_log.count(path, revision, selected)
     for _ in shown(send(api, found, report) if api else found, total, "importing" if api else "reading"):
         pass

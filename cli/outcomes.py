@@ -6,14 +6,14 @@ through renames; lines that moved, comments, imports and bare punctuation blame 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from cli.git_log import Commit
 from cli.line_changes import FileChange, file_changes
-from cli.messages import is_fix, reverted_sha, reverted_subject, unnumbered
+from cli.messages import is_fix, reverted, unnumbered
 from shared.contracts.fixes import Outcome, OutcomeKind
 
 WINDOW = timedelta(days=30)
@@ -33,19 +33,20 @@ class _Seen(Generic[P]):
     # What it added where: path, the file's table, lines. Forgetting then costs no more than remembering did.
     added: list[tuple[str, dict[int, "_Seen[P]"], set[int]]] = field(default_factory=list)
 
-    def is_named(self, by_sha: str | None, by_subject: str | None) -> bool:
-        """A sha says it for certain; a quoted subject is asked only without one."""
-        return self.sha.startswith(by_sha) if by_sha else unnumbered(self.subject) == by_subject
-
     def fail(self, kind: OutcomeKind, at: datetime, sha: str) -> None:
         """The first failure stays; it is never observed before the commit itself."""
         if self.outcome is None:
             self.outcome = Outcome(kind=kind, observed_at=max(at, self.time), detail=sha)
 
 
-def judged(history: Iterable[tuple[Commit, P]], until: datetime) -> Iterator[tuple[P, Outcome | None]]:
-    """The payloads of a history, oldest first, each with its outcome; null for those too young to judge at `until`."""
-    window: Outcomes[P] = Outcomes()
+def judged(
+    history: Iterable[tuple[Commit, P]], until: datetime, merged: Callable[[str], Collection[str]] = lambda sha: ()
+) -> Iterator[tuple[P, Outcome | None]]:
+    """The payloads of a history, oldest first, each with its outcome; null for those too young to judge at `until`.
+
+    `merged` tells of a merge, which no history has, the commits that it brought.
+    """
+    window: Outcomes[P] = Outcomes(merged)
     for commit, payload in history:
         yield from window.push(commit.sha, commit.time, commit.message, file_changes(commit.diff), payload)
     yield from window.finish(until)
@@ -57,7 +58,8 @@ class Outcomes(Generic[P]):
     Holds the commits and the lines added of the last 30 days, whatever the length of the history.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, merged: Callable[[str], Collection[str]] = lambda sha: ()) -> None:
+        self._merged = merged
         self._pending: deque[_Seen[P]] = deque()
         self._latest: datetime | None = None
         # Which pending commit added a line last: path -> line -> commit.
@@ -90,11 +92,29 @@ class Outcomes(Generic[P]):
             yield seen.payload, seen.outcome or Outcome(kind="held", observed_at=seen.time + WINDOW)
 
     def _revert(self, message: str, now: datetime, sha: str) -> None:
-        by_sha, by_subject = reverted_sha(message), reverted_subject(message)
-        if by_sha or by_subject:
-            named = (seen for seen in reversed(self._pending) if seen.is_named(by_sha, by_subject))
-            if found := next(named, None):
-                found.fail("reverted", now, sha)
+        for seen in self._reverted(message):
+            seen.fail("reverted", now, sha)
+
+    def _reverted(self, message: str) -> Iterable[_Seen[P]]:
+        """A sha says it for certain; a subject is asked only without one, and a number only without both."""
+        named = reverted(message)
+        if named.shas:
+            return [seen for sha in named.shas for seen in self._with_sha(sha)]
+        found = self._newest(lambda seen: unnumbered(seen.subject) == named.subject) if named.subject else []
+        if not found and named.number is not None:
+            found = self._newest(lambda seen: seen.subject.endswith(f" (#{named.number})"))
+        return found
+
+    def _with_sha(self, sha: str) -> Iterable[_Seen[P]]:
+        """All that a merge brought, if it is one's."""
+        if found := self._newest(lambda seen: seen.sha.startswith(sha)):
+            return found
+        brought = frozenset(self._merged(sha)) if self._pending else frozenset()
+        return [seen for seen in self._pending if seen.sha in brought]
+
+    def _newest(self, is_it: Callable[[_Seen[P]], bool]) -> list[_Seen[P]]:
+        found = next(filter(is_it, reversed(self._pending)), None)
+        return [] if found is None else [found]
 
     def _blame(self, changes: Iterable[FileChange], now: datetime, sha: str) -> None:
         for change in changes:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,8 @@ class Repository:
         revision = git_log.default_branch(self.path)
         until = START + timedelta(days=until_day)
         selected = git_log.selection(self.path, None, None)
-        return list(fixes(git_log.read(self.path, revision, selected), "acme/area", report or Report(), until))
+        commits, merged = git_log.read(self.path, revision, selected), partial(git_log.merged, self.path)
+        return list(fixes(commits, "acme/area", report or Report(), until, None, merged))
 
     def outcomes(self, until_day: float = 1000) -> dict[str, tuple[str, float, str | None] | None]:
         """sha -> kind, day observed, detail; null while not known."""
@@ -152,6 +154,39 @@ def test_a_reverted_commit_failed(repository: Repository, quoting: bool) -> None
     message = 'Revert "feat: area" (#7)' if quoting else f"Undo the area\n\nThis reverts commit {first}."
     revert = repository.commit(3, message, a__py="")
     assert repository.outcomes()[first] == ("reverted", 3, revert)
+
+
+def test_all_that_one_message_takes_back_failed(repository: Repository) -> None:
+    first, second = repository.commit(0, "feat: area", a__py=CODE), repository.commit(1, "feat: b", b__py=CODE)
+    kept = repository.commit(2, "feat: c", c__py=CODE)
+    message = f"Undo both\n\nThis reverts commit {first}.\nThis reverts commit {second[:9]}."
+    revert = repository.commit(3, message, a__py="", b__py="")
+    found = repository.outcomes()
+    assert found[first] == found[second] == ("reverted", 3, revert)
+    assert found[kept] == ("held", 32, None)
+
+
+def test_a_pull_request_is_taken_back_by_its_number(repository: Repository) -> None:
+    first = repository.commit(0, "Area (#12)", a__py=CODE)
+    repository.commit(1, "More of it (#112)", b__py=CODE)
+    revert = repository.commit(3, "Take the area back (#14)\n\nReverts acme/area#12", a__py="")
+    found = repository.outcomes()
+    assert found[first] == ("reverted", 3, revert)
+    assert [sha for sha, outcome in found.items() if outcome and outcome[0] == "reverted"] == [first]
+
+
+def test_a_reverted_merge_takes_back_what_it_brought(repository: Repository) -> None:
+    repository.commit(0, "feat: base", base__py=CODE)
+    repository.git("checkout", "-q", "-b", "area")
+    brought = [repository.commit(day, f"feat: part {day}", **{f"part{day}__py": CODE}) for day in (1, 2)]
+    repository.git("checkout", "-q", "main")
+    beside = repository.commit(3, "feat: beside", beside__py=CODE)
+    repository.git("merge", "-q", "--no-ff", "-m", "Merge branch 'area'", "area", day=4)
+    repository.git("revert", "-m", "1", "--no-edit", "HEAD", day=5)
+    revert = repository.git("rev-parse", "HEAD")
+    found = repository.outcomes()
+    assert [found[sha] for sha in brought] == [("reverted", 5, revert)] * 2
+    assert found[beside] == ("held", 33, None)
 
 
 def test_nothing_is_said_of_the_last_thirty_days_but_failures(repository: Repository) -> None:

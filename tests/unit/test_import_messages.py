@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.messages import fix_type, is_fix, reverted_sha, reverted_subject
+from cli.messages import Reverted, fix_type, is_fix, reverted
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,31 @@ def test_what_only_sounds_like_a_repair_is_none(message: str) -> None:
     assert not is_fix(message)
 
 
-def test_a_revert_names_what_it_reverts() -> None:
-    message = 'Revert "feat: streaming (#12)" (#14)\n\nThis reverts commit 0123456789abcdef0123456789abcdef01234567.'
-    assert reverted_sha(message) == "0123456789abcdef0123456789abcdef01234567"
-    assert reverted_subject(message) == "feat: streaming"
-    assert reverted_sha("feat: streaming") is None
+SHA, OTHER = "0123456789abcdef0123456789abcdef01234567", "fedcba9"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            f'Revert "feat: streaming (#12)" (#14)\n\nThis reverts commit {SHA}.',
+            Reverted((SHA,), "feat: streaming", None),
+        ),
+        ('Revert "feat: streaming" (#14)\n\nReverts acme/shop#12', Reverted((), "feat: streaming", 12)),
+        ("revert(api): feat: streaming (#12)", Reverted((), "feat: streaming", None)),
+        ("Take streaming back (#14)\n\nReverts #12.", Reverted((), None, 12)),
+        (
+            f"Undo\n\nThis reverts commits {SHA}, {OTHER.upper()} and\n0123456.",
+            Reverted((SHA, OTHER, "0123456"), None, None),
+        ),
+        (f"Undo\n\nThis reverts commit {SHA}.\nThis reverts commit {OTHER}.", Reverted((SHA, OTHER), None, None)),
+        (
+            f"Undo\n\nThis reverts commit {OTHER}, reversing\nchanges made to {SHA}.",
+            Reverted((OTHER,), None, None),
+        ),
+        ("feat: streaming\n\nIt reverts nothing, whatever #12 says", Reverted((), None, None)),
+        ("Revert to the old parser", Reverted((), None, None)),
+    ],
+)
+def test_a_revert_names_what_it_reverts(message: str, expected: Reverted) -> None:
+    assert reverted(message) == expected
