@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+
+from tests.servers import free_port, reachable_directory
 
 STAND_INS = Path(__file__).with_name("stand_ins.py")
 SECONDS = 60.0
@@ -31,12 +32,6 @@ def until(probe: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < deadline, f"still not: {what}"
         time.sleep(0.02)
     return answer
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def alive(pid: int) -> bool:
@@ -96,8 +91,7 @@ Start = Callable[..., Platform]
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that others may pass through, unlike pytest's own: root's Postgres runs as nobody."""
-    with tempfile.TemporaryDirectory(prefix="precedent-test-") as name:
-        Path(name).chmod(0o711)
+    with reachable_directory() as name:
         yield Path(name)
 
 
