@@ -40,7 +40,7 @@ def plainly(answer: httpx.Response) -> object:
     return answer.status_code, kept, {name: body[name] for name in body if name not in OF_THE_MOMENT}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def api(standing: World) -> Api:
     api = await standing.gateway()
     api.keys["claude"] = await standing.key("claude", ["read"], [])
@@ -48,8 +48,8 @@ async def api(standing: World) -> Api:
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_both_answer_alike(standing: World, api: Api, name: str) -> None:
-    async with standing.worker("patterns"):
+async def test_both_answer_alike(api: Api, name: str) -> None:
+    async with api.world.worker("patterns"):
         at_edge, by_route = [await ask(api, msgspec.json.encode(BODIES[name]), kind) for kind in (AT_EDGE, BY_ROUTE)]
     assert plainly(at_edge) == plainly(by_route)
     assert at_edge.status_code == (200 if name in ("everything", "the least") else 400), at_edge.text
@@ -66,7 +66,7 @@ async def test_both_say_that_nobody_is_there_to_answer(api: Api) -> None:
     assert (at_edge.status_code, plainly(at_edge)) == (503, plainly(by_route))
 
 
-async def test_nobody_waits_for_an_analysis_that_the_limiter_refuses(world: World, tmp_path: Path) -> None:
+async def test_nobody_waits_for_an_analysis_that_the_limiter_refuses(standing: World, tmp_path: Path) -> None:
     """The one that finds out was asked ahead; the next ones are asked only once they are let in."""
     heard: list[Msg] = []
 
@@ -75,10 +75,10 @@ async def test_nobody_waits_for_an_analysis_that_the_limiter_refuses(world: Worl
 
     policies = tmp_path / "policies.toml"
     policies.write_text('[[policies]]\nname = "tight"\nlimit = 20\nwindow_seconds = 86400\n')
-    api = await world.gateway(policies=policies)
-    api.keys["claude"] = await world.key("claude", ["read"], [])
-    await world.nats.subscribe(ANALYZE, cb=never)
-    await world.nats.flush()
+    api = await standing.gateway(policies=policies)
+    api.keys["claude"] = await standing.key("claude", ["read"], [])
+    asked = await standing.nats.subscribe(ANALYZE, cb=never)
+    await standing.nats.flush()
     for _ in range(20):
         await api.get("/v1/fixes?limit=1", as_="claude")
     body = msgspec.json.encode(BODIES["the least"])
@@ -92,3 +92,4 @@ async def test_nobody_waits_for_an_analysis_that_the_limiter_refuses(world: Worl
         return len(heard) == 1
 
     await eventually(one)
+    await asked.unsubscribe()

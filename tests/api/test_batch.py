@@ -82,4 +82,5 @@ async def test_it_costs_what_its_reads_cost_together(standing: World, tmp_path: 
 async def test_answers_take_no_more_memory_than_they_may(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "MOST_ANSWER_BYTES", 40)
     items = await read(api, *["/v1/models"] * 3)
-    assert [item["status"] for item in items] == [200, 413, 413]
+    # They are read at once: whichever is answered first has the room.
+    assert sorted(item["status"] for item in items) == [200, 413, 413]
