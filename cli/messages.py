@@ -37,7 +37,7 @@ _SHA = r"\b[0-9a-f]{7,40}\b"
 REVERTED_SHAS = re.compile(rf"\bthis (?:partially )?reverts commits?:?\s+({_SHA}(?:(?:,|\s|\band\b)+{_SHA})*)", re.I)
 # Quoted, as git and GitHub do, or bare behind the conventional type.
 REVERTED_SUBJECT = re.compile(r'^(?:[a-z]+(?:\([^)\n]*\))?: )?revert:? "(.+)"|^revert(?:\([^)\n]*\))?!?: (.+)', re.I)
-REVERTED_NUMBER = re.compile(r"^(?:this )?reverts:? (?:pull request |PR )?(?:[\w.-]+/[\w.-]+)?#(\d+)\b", re.I | re.M)
+REVERTED_NUMBER = re.compile(r"^(?:this )?reverts?:? (?:pull request |PR )?(?:[\w.-]+/[\w.-]+)?#(\d+)\b", re.I | re.M)
 NUMBER = re.compile(r"( \(#\d+\))+$")
 
 

@@ -46,6 +46,8 @@ SHA, OTHER = "0123456789abcdef0123456789abcdef01234567", "fedcba9"
         ('Revert "feat: streaming" (#14)\n\nReverts acme/shop#12', Reverted((), "feat: streaming", 12)),
         ("revert(api): feat: streaming (#12)", Reverted((), "feat: streaming", None)),
         ("Take streaming back (#14)\n\nReverts #12.", Reverted((), None, 12)),
+        ("revert #12: no streaming (#14)", Reverted((), None, 12)),
+        ('Revert "feat: a title that is cut (#1… (#14)\n\n…2)"\n\nReverts acme/shop#12', Reverted((), None, 12)),
         (
             f"Undo\n\nThis reverts commits {SHA}, {OTHER.upper()} and\n0123456.",
             Reverted((SHA, OTHER, "0123456"), None, None),
