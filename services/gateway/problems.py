@@ -14,6 +14,8 @@ from shared.contracts.commands import Problem
 
 MEDIA_TYPE = "application/problem+json"
 # Where this deployment explains the code; RFC 9457 reads it relative to the request.
+# What the framework says of a body that a route needs and that is not there.
+NO_BODY = "'data'"
 TYPE_BASE = "/docs#problem-"
 FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 
@@ -125,6 +127,8 @@ def _validation(error: ValidationException) -> ApiError:
         cause = error.__cause__ or error.__context__
         return body_error(cause if isinstance(cause, msgspec.MsgspecError) else ValueError(error.detail))
     first = found[0]
+    if first.get("message") == NO_BODY:
+        return invalid("body", "is empty: send a JSON object")
     path = "" if first.get("key") in (None, "data") else str(first["key"])
     return _invalid_at(path, str(first.get("message") or error.detail))
 

@@ -61,6 +61,12 @@ async def test_what_is_no_json_object_is_refused(api: Api, content: bytes) -> No
     assert answer.json()["errors"]
 
 
+@pytest.mark.parametrize("path", ["/v1/fixes", "/v1/patterns/analyze", "/v1/confidence", "/v1/learnings"])
+async def test_a_body_that_is_not_there_is_named(api: Api, path: str) -> None:
+    answer = await api.call("POST", path, headers={"content-type": "application/json"})
+    assert answer.json()["errors"] == [{"field": "body", "message": "is empty: send a JSON object"}], answer.text
+
+
 async def test_a_body_over_the_limit_is_413(api: Api) -> None:
     answer = await api.post("/v1/fixes", fix(title="x" * (5 << 20)))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
