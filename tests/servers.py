@@ -51,8 +51,8 @@ def reachable_directory() -> tempfile.TemporaryDirectory[str]:
     In memory where there is room: a test's database is 300 files, which some disks take longer for than all the rest.
     """
     for left in MEMORY.glob(f"{PREFIX}*"):
-        pid = int(left.name.removeprefix(PREFIX).partition("-")[0])
-        if not Path(f"/proc/{pid}").exists():  # killed before it could remove it
+        pid = left.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():  # killed before it could remove it
             shutil.rmtree(left, ignore_errors=True)
     roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES
     made = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=MEMORY if roomy else None)
