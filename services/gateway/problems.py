@@ -130,6 +130,8 @@ def _validation(error: ValidationException) -> ApiError:
     if first.get("message") == NO_BODY:
         return invalid("body", "is empty: send a JSON object")
     path = "" if first.get("key") in (None, "data") else str(first["key"])
+    if first.get("source") == "header":
+        path = path.replace("_", "-").title()
     return _invalid_at(path, str(first.get("message") or error.detail))
 
 

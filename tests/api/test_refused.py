@@ -67,6 +67,14 @@ async def test_a_body_that_is_not_there_is_named(api: Api, path: str) -> None:
     assert answer.json()["errors"] == [{"field": "body", "message": "is empty: send a JSON object"}], answer.text
 
 
+@pytest.mark.parametrize(("name", "method"), [("Idempotency-Key", "POST"), ("If-Match", "PATCH")])
+async def test_a_header_is_named_as_it_is_sent(api: Api, name: str, method: str) -> None:
+    path = "/v1/learnings" if method == "POST" else f"/v1/learnings/{uuid4()}"
+    lesson = {"agent_id": "claude", "title": "t", "body": "b"} if method == "POST" else {"title": "t"}
+    answer = await api.call(method, path, json=lesson, headers={name: "x" * 1001})
+    assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (400, [name]), answer.text
+
+
 async def test_a_body_over_the_limit_is_413(api: Api) -> None:
     answer = await api.post("/v1/fixes", fix(title="x" * (5 << 20)))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
