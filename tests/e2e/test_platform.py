@@ -276,7 +276,7 @@ def test_root_below_a_directory_closed_to_others_moves_postgres_out_and_finds_it
     moved = (first.home / "postgres").resolve()
     try:
         assert not moved.is_relative_to(place)
-        assert first.says(f"data stays in {first.home} and {moved}")
+        first.wait_for(f"data stays in {first.home} and {moved}")
         assert first.ends(signal.SIGTERM) == 0
         second = start("closed/home").ready()
         assert (second.home / "postgres").resolve() == moved
