@@ -37,7 +37,7 @@ def recent(path: Path, repository: str) -> list[BulkLine]:
     """The newest changes with what is known of them."""
     commits = git_log.read(path, git_log.default_branch(path), git_log.selection(path, None, RECENT))
     until = git_log.observed_until(path, datetime.now(UTC))
-    return list(fixes(commits, repository, Report(), until, merged=partial(git_log.merged, path)))
+    return list(fixes(commits, repository, Report(), until, partial(git_log.merged, path)))
 
 
 def trained(api: Api) -> None:

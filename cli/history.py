@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from cli.agents import agent_of
 from cli.bodies import BulkLine, bulk_line, sendable
 from cli.git_log import Commit
-from cli.outcomes import judged
+from cli.outcomes import Merged, judged
 from cli.report import Report
 
 
@@ -19,8 +19,8 @@ def fixes(
     repository: str,
     report: Report,
     until: datetime,
+    merged: Merged,
     others: re.Pattern[str] | None = None,
-    merged: Callable[[str], Collection[str]] = lambda sha: (),
 ) -> Iterator[BulkLine]:
     """Every commit that changes a file, oldest first, each once its outcome is decided or the history is over."""
     for (line, packed), outcome in judged(_prepared(commits, repository, report, others), until, merged):

@@ -58,7 +58,7 @@ def import_history(
     report.left_out["commits that a shallow clone begins with (git fetch --unshallow)"] = len(git_log.cut_off(path))
     commits = git_log.read(path, revision, selected)
     name, merged = repository or git_log.repository_name(path), partial(git_log.merged, path)
-    found = fixes(commits, name, report, until, others, merged)
+    found = fixes(commits, name, report, until, merged, others)
     total = git_log.count(path, revision, selected)
     for _ in shown(send(api, found, report) if api else found, total, "importing" if api else "reading"):
         pass

@@ -20,6 +20,8 @@ WINDOW = timedelta(days=30)
 # A fix that touches more files is a sweep (a formatter, a migration): what it deletes was not broken.
 MOST_FILES_OF_A_FIX = 60
 
+# Of a merge, which no history has, the shas that it brought.
+Merged = Callable[[str], Collection[str]]
 P = TypeVar("P")
 
 
@@ -40,12 +42,9 @@ class _Seen(Generic[P]):
 
 
 def judged(
-    history: Iterable[tuple[Commit, P]], until: datetime, merged: Callable[[str], Collection[str]] = lambda sha: ()
-) -> Iterator[tuple[P, Outcome | None]]:
-    """The payloads of a history, oldest first, each with its outcome; null for those too young to judge at `until`.
-
-    `merged` tells of a merge, which no history has, the commits that it brought.
-    """
+    history: Iterable[tuple[Commit, P]], until: datetime, merged: Merged
+) -> Iterator[tuple[P, Outcome | None]]:  # fmt: skip
+    """The payloads of a history, oldest first, each with its outcome; null for those too young to judge at `until`."""
     window: Outcomes[P] = Outcomes(merged)
     for commit, payload in history:
         yield from window.push(commit.sha, commit.time, commit.message, file_changes(commit.diff), payload)
@@ -58,7 +57,7 @@ class Outcomes(Generic[P]):
     Holds the commits and the lines added of the last 30 days, whatever the length of the history.
     """
 
-    def __init__(self, merged: Callable[[str], Collection[str]] = lambda sha: ()) -> None:
+    def __init__(self, merged: Merged = lambda sha: ()) -> None:
         self._merged = merged
         self._pending: deque[_Seen[P]] = deque()
         self._latest: datetime | None = None
@@ -109,7 +108,7 @@ class Outcomes(Generic[P]):
         """All that a merge brought, if it is one's."""
         if found := self._newest(lambda seen: seen.sha.startswith(sha)):
             return found
-        brought = frozenset(self._merged(sha)) if self._pending else frozenset()
+        brought = frozenset(self._merged(sha))
         return [seen for seen in self._pending if seen.sha in brought]
 
     def _newest(self, is_it: Callable[[_Seen[P]], bool]) -> list[_Seen[P]]:

@@ -17,7 +17,7 @@ from services.gateway.finishing import coded
 from services.gateway.intake import HandedIn, Intake, preferences
 from services.gateway.keys import Principal
 from services.gateway.predictions import Ahead, Predictions, Question, question_of
-from services.gateway.problems import ApiError
+from services.gateway.problems import ApiError, value_of
 from services.gateway.representation import COMMON, Answer
 from services.gateway.submission import candidate, check_form
 from shared.contracts.commands import ANALYZE, Reply, ToAnalyze
@@ -121,10 +121,7 @@ class Analyses:
 
     async def answer(self, exchange: Exchange, ahead: asyncio.Future[bytes]) -> Answer:
         """Raises `ApiError` for what patterns refuses, and while it is away."""
-        reply = _decode_reply(await ahead)
-        if reply.problem is not None:
-            raise ApiError.of(reply.problem)
-        return coded(200, HEADERS, bytes(reply.value), exchange.asked.accept)
+        return coded(200, HEADERS, value_of(_decode_reply(await ahead)), exchange.asked.accept)
 
 
 class Fixes:

@@ -70,9 +70,7 @@ class Intake:
     ) -> None:
         self._queries, self._markers, self._waiters, self._publish = queries, markers, waiters, publish
 
-    def handed_in(
-        self, principal: Principal, body: FixBody, idempotency_key: str | None, preferred: str
-    ) -> HandedIn:  # fmt: skip
+    def handed_in(self, principal: Principal, body: FixBody, idempotency_key: str | None, preferred: str) -> HandedIn:
         """Checks it, and begins to find out whether it is there already. Raises `ApiError` for what is refused."""
         now = datetime.now(UTC)
         check_fix(principal, body, now)

@@ -174,11 +174,12 @@ from scoring.handbook_patterns p order by p.support desc, p.id
 HANDBOOK_SHOWN, HANDBOOK_MOST = 10, 300
 
 
-CITED, FARED_SO = Rate("successes", ("uses",), "confidence"), Rate("succeeded", ("succeeded", "failed"))
+CITED = Rate("successes", ("uses",), "confidence").told
+FARED_SO = Rate("succeeded", ("succeeded", "failed")).told
 
 
 class KnowledgeQueries(Reads):
-    RATES: ClassVar = {Learning: CITED, HandbookLearning: CITED, Pattern: FARED_SO, HandbookPattern: FARED_SO}
+    WORKED_OUT: ClassVar = {Learning: CITED, HandbookLearning: CITED, Pattern: FARED_SO, HandbookPattern: FARED_SO}
 
     async def learning(self, learning_id: UUID) -> Learning | None:
         return await self._one(Learning, LEARNING + " where l.id = $1", learning_id)

@@ -15,7 +15,7 @@ import redis.asyncio as redis
 
 from services.gateway.cache import PREDICTION, Count
 from services.gateway.coalescer import Coalescer
-from services.gateway.problems import ApiError
+from services.gateway.problems import value_of
 from services.gateway.redis_client import AWAY, redis_client
 from shared.contracts.commands import Candidate, Reply
 from shared.ending import end
@@ -156,11 +156,10 @@ class Predictions:
             if word is None and self._flags.on("cache"):
                 [word] = await self._generations.of([GENERATION]) or (None,)
             reply = await self._ask_scoring(question.encoded)
-        if reply.problem is not None:
-            raise ApiError.of(reply.problem)
+        said = value_of(reply)
         if word is not None:
-            self._keep(question, word, bytes(reply.value))
-        return bytes(reply.value)
+            self._keep(question, word, said)
+        return said
 
     async def _ask_scoring(self, encoded: bytes) -> Reply:
         if self._flags.on("coalescing"):

@@ -10,7 +10,7 @@ from opentelemetry import trace
 
 from services.gateway.codes import CODES
 from services.gateway.views import FieldError, ProblemDetails
-from shared.contracts.commands import Problem
+from shared.contracts.commands import Problem, Reply
 
 MEDIA_TYPE = "application/problem+json"
 # Where this deployment explains the code; RFC 9457 reads it relative to the request.
@@ -49,6 +49,13 @@ class ApiError(Exception):
     @classmethod
     def of(cls, problem: Problem) -> "ApiError":
         return cls(problem.status, problem.code, problem.detail, field=problem.field)
+
+
+def value_of(reply: Reply) -> bytes:
+    """As it was encoded. Raises the `ApiError` that the problem says."""
+    if reply.problem is not None:
+        raise ApiError.of(reply.problem)
+    return bytes(reply.value)
 
 
 def invalid(field: str, message: str, code: str = "invalid_request") -> ApiError:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 import asyncpg
 import msgspec
 
-from services.gateway.intervals import Rate
 from services.gateway.page_queries import Keyset, Pages
 from services.gateway.problems import store_unavailable
 from shared.database import Database
@@ -31,10 +30,11 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 class Reads:
     """Every method raises `ApiError` 503 `store_unavailable` while Postgres is away.
 
-    `RATES`: what of a row is worked out here. In SQL it would be planned with every read, and sent.
+    `WORKED_OUT`: by what is made of them, what is worked out of rows here. In SQL it would be planned with every read,
+    and sent.
     """
 
-    RATES: ClassVar[Mapping[type, Rate]] = {}
+    WORKED_OUT: ClassVar[Mapping[type, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {}
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,8 +52,8 @@ class Reads:
             raise store_unavailable() from error
 
     def _made(self, cls: type[T], row: Mapping[str, Any]) -> T:
-        rate = self.RATES.get(cls)
-        return msgspec.convert({**row} if rate is None else {**row, **rate.told(row)}, cls)
+        work_out = self.WORKED_OUT.get(cls)
+        return msgspec.convert({**row} if work_out is None else {**row, **work_out(row)}, cls)
 
     async def _one(self, cls: type[T], sql: str, *arguments: Any) -> T | None:
         row = await self._ask(lambda pool: pool.fetchrow(sql, *arguments))

@@ -26,7 +26,7 @@ from services.gateway.metrics import GatewayMetrics
 from services.gateway.model_queries import ModelQueries
 from services.gateway.policies import read_policies
 from services.gateway.predictions import Predictions
-from services.gateway.problems import ApiError, as_api_error, bus_unavailable
+from services.gateway.problems import ApiError, as_api_error, bus_unavailable, value_of
 from services.gateway.queries import Queries
 from services.gateway.readers import Readers
 from services.gateway.route_names import RouteNames
@@ -253,6 +253,4 @@ def not_taken(error: BaseException) -> ApiError:
 
 
 def opened(reply: Reply, cls: type[T]) -> T:
-    if reply.problem is not None:
-        raise ApiError.of(reply.problem)
-    return msgspec.json.decode(reply.value, type=cls)
+    return msgspec.json.decode(value_of(reply), type=cls)

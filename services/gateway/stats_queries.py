@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import msgspec
-
 from services.gateway.intervals import Rate
 from services.gateway.reads import Reads
 from services.gateway.stats_views import (
@@ -48,31 +46,33 @@ select collaboration_type, {BY_STATUS} from patterns.collaboration_stats
 group by collaboration_type order by collaboration_type
 """
 ALL_COLLABORATIONS = f"select {BY_STATUS} from patterns.collaboration_stats"
-FARED, RESOLVED = Rate("succeeded", ("succeeded", "failed")), Rate("resolved", ("resolved", "expired"), "success_ratio")
+SUCCEEDED = Rate("succeeded", ("succeeded", "failed")).told
+RESOLVED = Rate("resolved", ("resolved", "expired"), "success_ratio").told
 
 
 def fared(row: Mapping[str, Any]) -> dict[str, Any]:
-    """`row` with what is worked out of it.
+    """The rate, and how it differs from what was expected.
 
     The difference's interval is the rate's, moved by what was expected of just these fixes: rather too wide than too
     narrow, for fixes of unlike chances vary less than fixes of one chance.
     """
-    told, expected = {**row, **FARED.told(row)}, row["expected_rate"]
-    low_high, few = told["interval"], row["succeeded"] + row["failed"] < MIN_COMPARED
-    known = not few and expected is not None
-    told["difference"] = told["rate"] - expected if known else None
-    told["difference_interval"] = [bound - expected for bound in low_high] if known else None
+    told, expected = SUCCEEDED(row), row["expected_rate"]
+    compared = row["succeeded"] + row["failed"] >= MIN_COMPARED and expected is not None
+    told["difference"] = told["rate"] - expected if compared else None
+    told["difference_interval"] = [bound - expected for bound in told["interval"]] if compared else None
     return told
 
 
 class StatsQueries(Reads):
-    RATES: ClassVar = {CollaborationStats: RESOLVED, CollaborationTotals: RESOLVED}
+    WORKED_OUT: ClassVar = {
+        AgentStats: fared, Fared: fared, CollaborationStats: RESOLVED, CollaborationTotals: RESOLVED
+    }  # fmt: skip
 
     async def agents(self, agent_id: str | None, after: str | None, min_settled: int, limit: int) -> AgentStatsPage:
         """A page of agents by name; `next_cursor` is the last one's, as it stands."""
         rows = await self._ask(lambda pool: pool.fetch(AGENTS, agent_id, after, min_settled, limit + 1))
         as_of = rows[0]["as_of"] if rows else await self._as_of(AGENTS_AS_OF)
-        items = [msgspec.convert(fared(row), AgentStats) for row in rows[:limit]]
+        items = [self._made(AgentStats, row) for row in rows[:limit]]
         more = items[-1].agent_id if len(rows) > limit else None
         return AgentStatsPage(as_of=as_of, items=items, next_cursor=more)
 
@@ -82,10 +82,10 @@ class StatsQueries(Reads):
 
     async def overview(self) -> Overview:
         as_of = await self._as_of(AS_OF)
-        fixes = fared(await self._ask(lambda pool: pool.fetchrow(ALL_FIXES)))
+        fixes = await self._ask(lambda pool: pool.fetchrow(ALL_FIXES))
         [collaborations] = await self._all(CollaborationTotals, ALL_COLLABORATIONS)
         return Overview(
-            as_of=as_of, agents=fixes.pop("agents"), fixes=msgspec.convert(fixes, Fared), collaborations=collaborations
+            as_of=as_of, agents=fixes["agents"], fixes=self._made(Fared, fixes), collaborations=collaborations
         )
 
     async def _as_of(self, query: str) -> Any:

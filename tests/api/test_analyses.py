@@ -10,12 +10,9 @@ import pytest
 from nats.aio.msg import Msg
 
 from shared.contracts.commands import ANALYZE
+from tests.alike import AT_EDGE, BY_ROUTE, plainly
 from tests.diffs import diff
 from tests.world import Api, World, eventually
-
-# Whatever else a content type says is left to the route.
-AT_EDGE, BY_ROUTE = "application/json", "application/json; charset=utf-8"
-OF_THE_MOMENT = ("date", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "trace_id")
 
 BODIES: dict[str, Any] = {
     "everything": {"diff": diff(), "title": "fix: no token", "repository": "acme/shop"},
@@ -32,12 +29,6 @@ async def ask(api: Api, body: bytes, kind: str) -> httpx.Response:
     await api.get("/v1/fixes?limit=1", as_="claude")  # whose key is known from then on
     headers = {"Content-Type": kind, "Accept-Encoding": "identity"}
     return await api.call("POST", "/v1/patterns/analyze", as_="claude", content=body, headers=headers)
-
-
-def plainly(answer: httpx.Response) -> object:
-    kept = sorted((name, value) for name, value in answer.headers.items() if name not in OF_THE_MOMENT)
-    body = answer.json()
-    return answer.status_code, kept, {name: body[name] for name in body if name not in OF_THE_MOMENT}
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,15 @@
 """`POST /v1/fixes` is answered alike by its route and at the edge, which leaves to it what is out of the ordinary."""
 
-import re
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from tests.alike import AT_EDGE, BY_ROUTE, plainly
 from tests.bus import said
 from tests.diffs import diff, fix
 from tests.world import Api, World
-
-OF_THE_MOMENT = ("date", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "content-length", "location")
-ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
-AT_EDGE, BY_ROUTE = "application/json", "application/json; charset=utf-8"
 
 BODIES: dict[str, Any] = {
     "nameless": fix(),
@@ -48,11 +44,6 @@ async def ask(api: Api, body: bytes, kind: str, **headers: str) -> httpx.Respons
         content=body,
         headers={"Content-Type": kind, "Accept-Encoding": "identity"} | headers,
     )
-
-
-def plainly(answer: httpx.Response) -> object:
-    kept = sorted((name, value) for name, value in answer.headers.items() if name not in OF_THE_MOMENT)
-    return answer.status_code, kept, ID.sub("...", answer.text)
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -69,7 +69,7 @@ class Repository:
         until = START + timedelta(days=until_day)
         selected = git_log.selection(self.path, None, None)
         commits, merged = git_log.read(self.path, revision, selected), partial(git_log.merged, self.path)
-        return list(fixes(commits, "acme/area", report or Report(), until, None, merged))
+        return list(fixes(commits, "acme/area", report or Report(), until, merged))
 
     def outcomes(self, until_day: float = 1000) -> dict[str, tuple[str, float, str | None] | None]:
         """sha -> kind, day observed, detail; null while not known."""
