@@ -11,9 +11,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
-import redis.asyncio as redis
-from redis.exceptions import RedisError
-
 from shared.contracts.commands import (
     COLLABORATION_JOIN,
     COLLABORATION_OPEN,
@@ -31,6 +28,7 @@ from shared.contracts.envelope import Envelope
 from shared.contracts.fixes import FixCategorized, FixScored, OutcomeRecorded
 from shared.contracts.knowledge import CollaborationChanged, LearningChanged
 from shared.contracts.models import ModelPromoted
+from shared.redis_connections import AWAY, RedisConnections
 
 FIXES, LEARNINGS, COLLABORATIONS = "fixes", "learnings", "collaborations"
 PREDICTIONS, STATS, HANDBOOK = "predictions", "stats", "handbook"
@@ -59,6 +57,7 @@ COMMANDED = {
     # A prediction carries the decision that follows from it.
     THRESHOLDS_SET: (PREDICTIONS, "repository"),
 }
+CONNECTIONS = 4
 TIMEOUT_SECONDS = 0.25
 SETTLE_SECONDS = 0.5
 
@@ -95,14 +94,7 @@ class Generations:
     """Moves generations, and remembers those it could not move while Redis was away."""
 
     def __init__(self, url: str) -> None:
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=4,
-            timeout=TIMEOUT_SECONDS,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-        )
-        self._redis = redis.Redis(connection_pool=pool)
+        self._connections = RedisConnections(url, CONNECTIONS, TIMEOUT_SECONDS)
         # Hear what moves, whether Redis is there or not.
         self.listeners: list[Callable[[Collection[str]], None]] = []
         # Bounded: there are no more than the buckets.
@@ -133,8 +125,9 @@ class Generations:
 
     async def _move(self, keys: set[str]) -> None:
         try:
-            await self._redis.mset(dict.fromkeys(keys, new_word()))
-        except (RedisError, OSError, TimeoutError) as error:
+            word = new_word()
+            await self._connections.ask(("MSET", *(part for key in keys for part in (key, word))))
+        except AWAY as error:
             self._owed |= keys
             log.warning("Redis is away, %d generations are moved later: %s", len(self._owed), error)
 
@@ -144,14 +137,10 @@ class Generations:
         None while Redis is away.
         """
         try:
-            pipe = self._redis.pipeline(transaction=False)
-            for key in keys:
-                pipe.set(key, new_word(), nx=True)
-            pipe.mget(keys)
-            found: list[bytes] = (await pipe.execute())[-1]
-        except (RedisError, OSError, TimeoutError):
+            *_, found = await self._connections.ask(*(("SET", key, new_word(), "NX") for key in keys), ("MGET", *keys))
+        except AWAY:
             return None
         return tuple(found)
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._connections.close()

@@ -100,3 +100,12 @@ class MeasuredPool(Pool):  # type: ignore[misc]
         finally:
             self.waiting -= 1
             self._metrics.waited.observe(time.perf_counter() - started)
+
+    async def release(self, connection: PoolConnectionProxy, *, timeout: float | None = None) -> None:
+        """Behind the end of `acquire` and of every statement. What waits for nothing needs no task that shields it."""
+        given = connection._con
+        if given is None or given.is_closed() or given.is_in_transaction() or given._protocol._is_cancelling():
+            await super().release(connection, timeout=timeout)
+        else:
+            given._on_release()
+            await connection._holder.release(timeout)

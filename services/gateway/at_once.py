@@ -143,8 +143,8 @@ class Fixes:
             return None
 
     async def answer(self, exchange: Exchange, handed_in: HandedIn) -> Answer:
-        """Raises `ApiError` where it cannot be put on disk."""
-        taken = await self._intake.take(handed_in)
+        """Raises `ApiError` where it cannot be put on disk. What was found behind its keys is in the exchange."""
+        taken = await self._intake.take(handed_in, accepted=any(exchange.found))
         headers = [*HEADERS, (b"location", taken.location.encode())]
         return coded(taken.status, headers, msgspec.json.encode(taken.body), exchange.asked.accept)
 

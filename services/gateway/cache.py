@@ -13,12 +13,11 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-import redis.asyncio as redis
 import zstandard
 
-from services.gateway.redis_client import AWAY, redis_client
 from services.gateway.representation import Representation
 from shared.generations import COLLABORATIONS, FIXES, HANDBOOK, LEARNINGS, STATS, every, one
+from shared.redis_connections import AWAY, RedisConnections
 
 MAX_BYTES = 64 << 20
 # Larger bodies and longer queries are answered, not kept.
@@ -120,7 +119,7 @@ class Cache:
     """`count(namespace, result)` hears of every look-up. `clock` is Unix time."""
 
     def __init__(self, redis_url: str, count: Count, clock: Callable[[], float] = time.time) -> None:
-        self._redis: redis.Redis = redis_client(redis_url, CONNECTIONS)
+        self._connections = RedisConnections(redis_url, CONNECTIONS)
         self._count = count
         self._clock = clock
         self._entries: OrderedDict[str, Entry] = OrderedDict()
@@ -175,8 +174,9 @@ class Cache:
             task.add_done_callback(self._tasks.discard)
 
     async def _share(self, resource: Resource, stored: Stored) -> None:
+        data, seconds = msgspec.msgpack.encode(stored), resource.namespace.ttl_seconds
         try:
-            await self._redis.set(resource.key, msgspec.msgpack.encode(stored), ex=resource.namespace.ttl_seconds)
+            await self._connections.ask(("SET", resource.key, data, "EX", seconds))
         except AWAY:
             # The next gateway asks Postgres, as this one did.
             return
@@ -196,4 +196,4 @@ class Cache:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._redis.aclose()
+        await self._connections.close()

@@ -1,7 +1,6 @@
 """What happens to every request before routing and after it: who is let in, the trace, the count, the cache, the tag
 and the coding of the answer."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -141,11 +140,8 @@ class Edge:
                 ahead.cancel()
 
     async def _hand_in(self, exchange: Exchange, principal: Principal) -> Answer | None:
-        deciding = self._admission.ask(exchange, principal, ())
-        # Once round the loop, and the question is on its way while the body is read.
-        await asyncio.sleep(0)
         handed_in = await self._fixes.handed_in(exchange, principal)
-        self._admission.decided(exchange, await deciding)
+        await self._admission.take(exchange, principal, handed_in.keys if handed_in is not None else ())
         if exchange.refused or handed_in is None:
             return None
         return await self._fixes.answer(exchange, handed_in)

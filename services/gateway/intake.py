@@ -10,7 +10,7 @@ import msgspec
 
 from services.gateway.bodies import FixBody
 from services.gateway.keys import Principal
-from services.gateway.markers import Markers
+from services.gateway.markers import Markers, key_of
 from services.gateway.problems import ApiError
 from services.gateway.queries import Queries
 from services.gateway.submission import check_fix, identify, submitted
@@ -49,19 +49,20 @@ class Taken(msgspec.Struct, frozen=True):
         return f"/v1/fixes/{self.body.id}"
 
 
-class Looks(msgspec.Struct, frozen=True):
-    """On their way: whether Postgres has the fix, and whether it was accepted within a day."""
-
-    stored: asyncio.Future[bool]
-    accepted: asyncio.Future[bool | None]
-
-
 class HandedIn(msgspec.Struct, frozen=True):
-    """A fix that may be put on disk, and how long its caller waits. Without `looks` it is new for certain."""
+    """A fix that may be put on disk, and how long its caller waits.
+
+    `stored` = whether Postgres has it, which is on its way; None = it is new for certain.
+    """
 
     event: FixSubmitted
-    looks: Looks | None
+    stored: asyncio.Future[bool] | None
     seconds: int
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What Redis has behind one of them was accepted within a day."""
+        return () if self.stored is None else (key_of(MARKER, self.event.id),)
 
 
 class Intake:
@@ -76,21 +77,21 @@ class Intake:
         check_fix(principal, body, now)
         event = submitted(principal, body, identify(principal, body, idempotency_key), now)
         named = body.external_id is not None or idempotency_key is not None
-        return HandedIn(event, self._look(event.id) if named else None, wait_seconds(preferred))
+        return HandedIn(event, self._queries.has_fix(event.id) if named else None, wait_seconds(preferred))
 
-    def _look(self, identity: UUID) -> Looks:
-        return Looks(self._queries.has_fix(identity), self._markers.has(MARKER, identity))
+    async def accepted(self, fix: HandedIn) -> bool:
+        """Within a day; False as well when Redis is away."""
+        return fix.stored is not None and bool(await self._markers.has(MARKER, fix.event.id))
 
-    async def take(self, fix: HandedIn) -> Taken:
+    async def take(self, fix: HandedIn, *, accepted: bool) -> Taken:
         """Raises `ApiError` 503 where it cannot be put on disk."""
-        existing = None if fix.looks is None else await self._existing(fix.event.id, fix.looks)
+        existing = None if fix.stored is None else await self._existing(fix.event.id, fix.stored, accepted)
         return Taken(200, existing) if existing is not None else await self._put_on_disk(fix.event, fix.seconds)
 
-    async def _existing(self, identity: UUID, looks: Looks) -> Fix | Accepted | None:
+    async def _existing(self, identity: UUID, stored: Awaitable[bool], accepted: bool) -> Fix | Accepted | None:
         """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
         # Nearly always it is new, and all that is told of a fix takes three tables.
-        found = await self._stored(identity) if await there(looks.stored) else None
-        accepted = await looks.accepted
+        found = await self._stored(identity) if await there(stored) else None
         if found is not None:
             return found if found.status != "rejected" else None
         return Accepted(id=identity, status="accepted") if accepted else None

@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-import hiredis
 import msgspec
-from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError
 
 from services.gateway.buckets import Backend, Demand, LocalBuckets, Verdict, verdict
 from services.gateway.keys import Principal
 from services.gateway.policies import Policies, RoutePolicy
-from services.gateway.redis_client import AWAY, TIMEOUT_SECONDS, lasting_connection, redis_client
+from shared.redis_connections import AWAY, RedisConnections
 
 # More at once would not decide more: Redis runs one script at a time.
 CONNECTIONS = 2
@@ -93,8 +91,8 @@ class Limiter:
         count: Callable[[str, str, Backend], None],
     ) -> None:  # fmt: skip
         self.backend: Backend = "redis"
-        self._redis: Any = redis_client(redis_url, 1)
-        self._idle = [lasting_connection(redis_url) for _ in range(CONNECTIONS)]
+        self._connections = RedisConnections(redis_url, CONNECTIONS)
+        self._travelling = 0
         self._everybody = policies.everybody
         self.failures = policies.failures
         self._count = count
@@ -136,8 +134,9 @@ class Limiter:
             self._alone(waiting)
         else:
             self._waiting.append(waiting)
-            if self._idle:
-                self._spawn(self._travel(self._idle.pop()))
+            if self._travelling < CONNECTIONS:
+                self._travelling += 1
+                self._spawn(self._travel())
         return waiting.answer
 
     def _alone(self, waiting: Waiting) -> None:
@@ -162,19 +161,19 @@ class Limiter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _travel(self, connection: Any) -> None:
+    async def _travel(self) -> None:
         """Until nobody waits. It starts a turn of the loop later: whoever came in the same turn comes along."""
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
-                await self._trip(connection, group)
+                await self._trip(group)
         finally:
-            self._idle.append(connection)
+            self._travelling -= 1
 
-    async def _trip(self, connection: Any, group: list[Waiting]) -> None:
+    async def _trip(self, group: list[Waiting]) -> None:
         try:
             if self.backend == "redis":
-                for answer in answered(group, await self._run(connection, group)):
+                for answer in answered(group, await self._run(group)):
                     self._say(*answer)
                 return
         except AWAY as error:
@@ -184,17 +183,15 @@ class Limiter:
         for waiting in group:
             self._alone(waiting)
 
-    async def _run(self, connection: Any, group: list[Waiting]) -> list[Any]:
+    async def _run(self, group: list[Waiting]) -> list[Any]:
+        """What a lost reply makes decide twice is spent twice, so that never too much is let in."""
         keys, arguments = asked(group)
         try:
-            return await exchange(connection, "EVALSHA", self._sha, len(keys), *keys, *arguments)
+            [reply] = await self._connections.ask(("EVALSHA", self._sha, len(keys), *keys, *arguments))
         except NoScriptError:
-            return await exchange(connection, "EVAL", SCRIPT, len(keys), *keys, *arguments)
-        except (ConnectionLost, TimeoutError):
-            # Closed while it was idle, perhaps, or late only because this process was: asked twice, Redis shows whether
-            # it is away. What was decided twice is spent twice, so that never too much is let in.
-            await connection.disconnect()
-            return await exchange(connection, "EVAL", SCRIPT, len(keys), *keys, *arguments)
+            [reply] = await self._connections.ask(("EVAL", SCRIPT, len(keys), *keys, *arguments))
+        found: list[Any] = reply
+        return found
 
     def _lost(self, error: BaseException) -> None:
         if self.backend == "redis":
@@ -207,7 +204,7 @@ class Limiter:
             await asyncio.sleep(PROBE_SECONDS)
             self._local.forget()
             try:
-                await self._redis.ping()
+                await self._connections.ask(("PING",))
             except AWAY:
                 continue
             self.backend = "redis"
@@ -216,17 +213,7 @@ class Limiter:
     async def close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
-        for connection in self._idle:
-            await connection.disconnect()
-        await self._redis.aclose()
-
-
-async def exchange(connection: Any, *command: Any) -> list[Any]:
-    """One deadline around both ways: the client's own, around each, would cost a task, and its own packing the rest."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        await connection.send_packed_command(hiredis.pack_command(command), check_health=False)
-        reply: list[Any] = await connection.read_response()
-    return reply
+        await self._connections.close()
 
 
 def asked(group: list[Waiting]) -> tuple[list[str], list[int]]:

@@ -11,16 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import msgspec
-import redis.asyncio as redis
 
 from services.gateway.cache import PREDICTION, Count
 from services.gateway.coalescer import Coalescer
 from services.gateway.problems import value_of
-from services.gateway.redis_client import AWAY, redis_client
 from shared.contracts.commands import Candidate, Reply
 from shared.ending import end
 from shared.flags import Flags
 from shared.generations import PREDICTIONS, Generations, every
+from shared.redis_connections import AWAY, RedisConnections
 
 CONNECTIONS = 4
 # Until then what was answered is gathered, and asked for again it is answered anew.
@@ -84,7 +83,7 @@ class Predictions:
 
     def __init__(self, redis_url: str, send: Send, generations: Generations, flags: Flags, count: Count) -> None:
         self.champion: str | None = None
-        self._redis: redis.Redis = redis_client(redis_url, CONNECTIONS)
+        self._connections = RedisConnections(redis_url, CONNECTIONS)
         self._send = send
         self._coalescer: Coalescer[bytes, Reply] = Coalescer(send, len)
         self._generations = generations
@@ -106,10 +105,10 @@ class Predictions:
         if not self._flags.on("cache"):
             return None, None
         try:
-            word, data = await self._redis.mget(question.keys)
+            [(word, data)] = await self._connections.ask(("MGET", *question.keys))
         except AWAY:
             return None, None
-        return word, data  # type: ignore[return-value]  # bytes: the client decodes nothing
+        return word, data
 
     def known(self, found: Sequence[bytes | None]) -> bytes | None:
         """The body that is still true, given the values of the question's keys, or of the first alone; counted."""
@@ -184,9 +183,11 @@ class Predictions:
             await asyncio.sleep(KEEP_SECONDS)
             found, self._unkept = self._unkept, {}
             with suppress(*AWAY):
-                await self._redis.eval(KEEP, len(found), *found, PREDICTION.ttl_seconds, *found.values())
+                await self._connections.ask(
+                    ("EVAL", KEEP, len(found), *found.keys(), PREDICTION.ttl_seconds, *found.values())
+                )
 
     async def close(self) -> None:
         if self._keeping is not None:
             await end([self._keeping])
-        await self._redis.aclose()
+        await self._connections.close()

@@ -45,7 +45,9 @@ async def submit_fix(
     """Hands in a fix. `202` once it is on disk, `201` with the answer for `Prefer: wait=N`, `200` for a repeat."""
     # `prefer` is described and checked; of several headers it is but one.
     preferred = preferences(request.scope["headers"])
-    taken = await runtime.intake.take(runtime.intake.handed_in(caller(request), data, idempotency_key, preferred))
+    intake = runtime.intake
+    handed_in = intake.handed_in(caller(request), data, idempotency_key, preferred)
+    taken = await intake.take(handed_in, accepted=await intake.accepted(handed_in))
     return Response(taken.body, status_code=taken.status, headers={"Location": taken.location})
 
 
