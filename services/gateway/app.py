@@ -123,7 +123,7 @@ def create_app(settings: GatewaySettings) -> Edge | Cors:
         return described
 
     app: Any = Litestar(
-        route_handlers=ROUTES,
+        route_handlers=[*ROUTES, descriptions.front],
         lifespan=[lifespan],
         dependencies={"runtime": Provide(provide_runtime), "descriptions": Provide(provide_descriptions)},
         request_class=JsonRequest,

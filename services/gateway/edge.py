@@ -26,7 +26,7 @@ from shared.telemetry import span
 Way = Callable[[Exchange, Principal], Awaitable[Answer | None]]
 
 # No key needed: probes, metrics and the descriptions of the API.
-OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json", "/docs"})
+OPEN = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json", "/docs"})
 
 # Without an end, so that nobody can ask for its headers alone.
 ENDLESS = "GET /v1/events"

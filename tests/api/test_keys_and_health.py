@@ -74,6 +74,11 @@ async def test_probes_need_no_key(api: Api) -> None:
     assert ready == {"status": "ok", "checks": {"nats": "ok", "postgres": "ok", "redis": "ok"}, "rate_limits": "redis"}
 
 
+async def test_who_opens_the_address_alone_is_led_to_the_page_about_the_api(api: Api) -> None:
+    led = await api.client.get("/")
+    assert (led.status_code, led.headers["location"]) == (307, "/docs")
+
+
 async def test_requests_are_counted_by_route_template(standing: World) -> None:
     api = await standing.gateway()
     await api.get(f"/v1/fixes/{ZERO}")

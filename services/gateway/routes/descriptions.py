@@ -2,6 +2,7 @@
 
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.response import Redirect
 
 from services.gateway.descriptions import Descriptions
 
@@ -31,3 +32,9 @@ async def asyncapi(descriptions: Described) -> Response[bytes]:
 async def docs(descriptions: Described) -> Response[bytes]:
     """The API as a page, with what each problem's code means."""
     return Response(descriptions.page, media_type="text/html", headers=PAGE)
+
+
+@get("/", status_code=307)
+async def front() -> Redirect:
+    """Whoever opens the address that `make run` prints. No part of the API."""
+    return Redirect("/docs", status_code=307)
