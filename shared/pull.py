@@ -20,6 +20,7 @@ from shared.topology import Work, work
 # As many as are written at once, and as many that wait for their turn.
 MOST_IN_HAND = 256
 AGAIN_SECONDS = 0.5
+GATHER_SECONDS = 0.1
 STOP_SECONDS = 0.2
 # Longer than another service takes for a group: it does get on, if slowly.
 LOOK_SECONDS = 1.0
@@ -29,6 +30,11 @@ log = logging.getLogger(__name__)
 
 async def at_once() -> None:
     pass
+
+
+async def gathered() -> None:
+    """For what nobody waits for: more come together then, and are written with one statement."""
+    await asyncio.sleep(GATHER_SECONDS)
 
 
 class Pull:

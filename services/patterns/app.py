@@ -51,7 +51,7 @@ def create_app(settings: PatternsSettings) -> Worker:
     slot = Slot("category", lambda sha256: fetch_as(decode, bus.js, sha256), load, metrics.model_faults.inc, begun)
     handlers = Handlers(store, slot, learnings, collaborations, outbox, bus, metrics)
     delivery = Delivery(bus, database, bus_metrics, registry)
-    handlers.register(delivery)
+    handlers.register()
     scored = After(bus, work("scoring", FixImported.SUBJECT), settings.imports_wait_seconds)
     fixes = handlers.fixes(delivery, scored)
 

@@ -63,7 +63,7 @@ from shared.diffs import Diff, DiffError, parse
 from shared.errors import PermanentError, refuse
 from shared.grouping import Grouper
 from shared.outbox import Outbox
-from shared.pull import Pull
+from shared.pull import Pull, gathered
 from shared.slot import Slot
 from shared.telemetry import trace_headers
 
@@ -103,20 +103,23 @@ class Handlers:
         self._submissions = Grouper(self.categorize_group, MAX_GROUP)
         self._outcomes = Grouper(self.store.settle)
 
-    def register(self, delivery: Delivery) -> None:
+    def register(self) -> None:
         bus = self.bus
-        bus.hear_work(OutcomeRecorded.SUBJECT)(delivery.of(OutcomeRecorded, self.recorded))
         bus.hear_all(ModelPromoted.SUBJECT)(self.promoted)
         for subject, cls, handle in self._commands():
             bus.answer(subject)(answering(cls, handle))
 
     def fixes(self, delivery: Delivery, after: Callable[[], Awaitable[None]]) -> list[Pull]:
-        """Live ones, and imports, which come `after` others.
+        """Live ones, imports, which come `after` others, and what became of them, of which a line may bring one along.
 
         While a group asks Postgres for its neighbours the next ones are read.
         """
         live, imported = [delivery.of(cls, self.submitted, self.given_up) for cls in (FixSubmitted, FixImported)]
-        return [Pull(self.bus, FixSubmitted.SUBJECT, live), Pull(self.bus, FixImported.SUBJECT, imported, after)]
+        return [
+            Pull(self.bus, FixSubmitted.SUBJECT, live),
+            Pull(self.bus, FixImported.SUBJECT, imported, after),
+            Pull(self.bus, OutcomeRecorded.SUBJECT, delivery.of(OutcomeRecorded, self.recorded), gathered),
+        ]
 
     def _commands(self) -> Sequence[tuple[str, type[Any], Callable[[Any], Awaitable[Any]]]]:
         """Every request that is answered: its subject, what comes in, and who carries it out."""

@@ -39,22 +39,14 @@ from shared.grouping import Grouper
 from shared.ids import derived_id
 from shared.lane import Lane
 from shared.outbox import Outbox
-from shared.pull import Pull
+from shared.pull import Pull, gathered
 from shared.telemetry import trace_headers
-
-# Nobody waits for what patterns has said to stand beside the score: it is told from where patterns keeps it.
-GATHER_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-async def gathered() -> None:
-    """More come together then, and the fix of most is here already: its row is written once and changed once."""
-    await asyncio.sleep(GATHER_SECONDS)
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -95,6 +87,8 @@ class Handlers:
         """What comes with every fix."""
         return [
             Pull(self.bus, FixSubmitted.SUBJECT, delivery.of(FixSubmitted, self.submitted, self.given_up)),
+            # Nobody waits for it to stand beside the score: it is told from where patterns keeps it. By then the fix of
+            # most is here, and its row is written once and changed once.
             Pull(self.bus, FixCategorized.SUBJECT, delivery.of(FixCategorized, self.categorized), gathered),
         ]
 
