@@ -3,7 +3,8 @@ of a group costs beside COPY.
 
 `python -m benchmarks.bench_bulk` starts a platform of its own. Rounds alternate, and everything is told as a ratio
 within the same run: publishes of the same payloads to a stream of the same server, each synced to disk, as many at a
-time as the gateway has; COPY of the same rows into the same table with its indexes, a commit for as many rows.
+time as the gateway has and one after the other; COPY of the same rows into the same table with its indexes, a commit
+for as many rows.
 """
 
 import asyncio
@@ -68,12 +69,14 @@ def events(lines: Sequence[bytes]) -> list[FixSubmitted]:
     return [submitted(OPERATOR, body, identify(OPERATOR, body, None), START) for body in bodies]
 
 
-async def taken(js: JetStreamContext, payloads: Sequence[bytes]) -> float:
-    """Messages a second that are on disk, as many at a time as a chunk of the gateway has lines."""
+async def taken(js: JetStreamContext, payloads: Sequence[bytes], together: int) -> float:
+    """Messages a second that are on disk, so many at a time."""
     started = time.perf_counter()
-    for at in range(0, len(payloads), CHUNK_LINES):
-        await asyncio.gather(*(js.publish("bench.bulk", payload) for payload in payloads[at : at + CHUNK_LINES]))
-    return len(payloads) / (time.perf_counter() - started)
+    for at in range(0, len(payloads), together):
+        await asyncio.gather(*(js.publish("bench.bulk", payload) for payload in payloads[at : at + together]))
+    rate = len(payloads) / (time.perf_counter() - started)
+    await js.purge_stream(STREAM)
+    return rate
 
 
 async def quiet(js: JetStreamContext) -> None:
@@ -128,15 +131,17 @@ def tell(rounds: Sequence[Mapping[str, float]]) -> None:
     middle = {name: median(each[name] for each in rounds) for name in rounds[0]}
     for name, rate in middle.items():
         low, high = (pick(each[name] for each in rounds) for pick in (min, max))
-        print(f"  {name:<28} {rate:9.0f} a second  ({low:.0f} to {high:.0f})")
+        print(f"  {name:<31} {rate:9.0f} a second  ({low:.0f} to {high:.0f})")
     for what, of in RATIOS:
         ratio = median(each[what] / each[of] for each in rounds)
         print(f"  {what} / {of}: {ratio:.2f}")
 
 
+# As many at a time as a chunk of the gateway has lines; and each after the one before.
+JETSTREAM = {f"JetStream alone, {CHUNK_LINES} at a time": CHUNK_LINES, "JetStream alone, one by one": 1}
 RATIOS = (
-    ("scored", "JetStream alone"),
-    ("categorized", "JetStream alone"),
+    *(("scored", name) for name in JETSTREAM),
+    *(("categorized", name) for name in JETSTREAM),
     ("write step", "COPY, as many a commit"),
     ("write step", "COPY, all at once"),
 )
@@ -159,8 +164,8 @@ async def measure(place: Platform) -> None:
         for number in range(1, ROUNDS + 1):
             repository = f"acme/{seed}-{number}"
             lines = [json.dumps(line).encode() for line in islice(history(repository), LINES)]
-            told = {"JetStream alone": await taken(js, [msgspec.json.encode(event) for event in events(lines)])}
-            await js.purge_stream(STREAM)
+            payloads = [msgspec.json.encode(event) for event in events(lines)]
+            told = {name: await taken(js, payloads, together) for name, together in JETSTREAM.items()}
             told |= await run(repository, lines)
             await quiet(js)
             told |= await step(events([line.replace(b"acme/", b"step/") for line in lines]))
