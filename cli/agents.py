@@ -11,11 +11,12 @@ HUMAN = "human"
 # too, so a bare name counts only where no person is called that; for the rest it takes the agent's own address. Not
 # that of its maker: people who work there commit too.
 AGENTS: dict[str, str] = {
-    "claude": r"<(noreply|claude)@anthropic\.com>|^claude (code|opus|sonnet|haiku)\b|^claude\[bot\]|\+claude\[bot\]@",
-    "copilot": r"^copilot\b|copilot-swe-agent|\+copilot@users\.noreply\.github\.com>|<copilot@github\.com>",
+    "claude": r"<(noreply|claude)@anthropic\.com>|^claude (code|opus|sonnet|haiku)\b|^claude\[bot\]|\+claude\[bot\]@"
+    r"|\banthropic-code-agent\b",
+    "copilot": r"^copilot(\[bot\])? <|copilot-swe-agent|\+copilot@users\.noreply\.github\.com>|<copilot@github\.com>",
     "cursor": r"cursoragent|^cursor( agent)? <|^cursor\[bot\]|<(noreply|agent|cursor)@cursor\.(com|sh)>",
     "devin": r"devin-ai-integration|<(noreply|devin)@(devin|cognition)\.ai>|^devin ai\b",
-    "codex": r"^(openai )?codex( |\[bot\]|-cli)|<(noreply|codex)@openai\.com>",
+    "codex": r"\bopenai-code-agent\b|^(openai )?codex( |\[bot\]|-cli)|<(noreply|codex)@openai\.com>",
     "jules": r"google-labs-jules|\bjules@google\.com>",
     "amp": r"<(noreply|amp)@ampcode\.com>|@sourcegraph\.com> *amp|^amp <",
     "aider": r"@aider\.chat>|\(aider\)|^aider\b",
@@ -37,7 +38,7 @@ AGENTS: dict[str, str] = {
     "v0": r"^v0(\[bot\])? <|\bv0\[bot\]@",
     "gemini": r"gemini-cli|^gemini( cli)? <.*google\.com>|<gemini@google\.com>",
     "dependabot": r"^dependabot\b|\+dependabot(-preview)?\[bot\]@",
-    "renovate": r"^renovate\b|@renovateapp\.com>|\+renovate\[bot\]@|^(self-hosted )?renovate bot\b",
+    "renovate": r"^renovate(\[bot\]|-bot)? <|@renovateapp\.com>|\+renovate\[bot\]@|^(self-hosted )?renovate bot\b",
 }
 # They review, format or merge, and co-sign what others wrote.
 REVIEWERS = (
@@ -47,7 +48,7 @@ REVIEWERS = (
 )
 
 _AGENTS = {agent: re.compile(pattern, re.I) for agent, pattern in AGENTS.items()}
-_REVIEWERS = re.compile(REVIEWERS, re.I)
+_REVIEWERS = re.compile(rf"\b(?:{REVIEWERS})", re.I)
 
 
 def agent_of(commit: Commit, others: re.Pattern[str] | None = None) -> str:

@@ -9,8 +9,9 @@ from cli.line_changes import sections
 from cli.messages import fix_type
 from shared.contracts.fixes import Outcome
 
-# The gateway refuses a diff over 1 MiB; a line has room for the JSON escapes too.
+# The gateway refuses a diff over 1 MiB, and a line over 4 MiB, where one control character takes six bytes.
 MOST_DIFF_BYTES = 900_000
+MOST_JSON_BYTES = 4 * MOST_DIFF_BYTES
 MOST_TITLE = 300
 MOST_AUTHOR = 200
 
@@ -51,7 +52,8 @@ def sendable(diff: bytes) -> tuple[str, int]:
     kept, room = {}, MOST_DIFF_BYTES
     for number in sorted((n for n, file in enumerate(files) if b"\0" not in file), key=lambda n: len(files[n])):
         text = files[number][: room + 1].decode(errors="replace").rstrip("\n") + "\n"
-        if (room := room - len(text.encode())) < 0:
-            break
-        kept[number] = text
+        size = max(len(text.encode()), len(msgspec.json.encode(text)) * MOST_DIFF_BYTES // MOST_JSON_BYTES)
+        if size <= room:
+            kept[number] = text
+            room -= size
     return "".join(kept[number] for number in sorted(kept)), len(files) - len(kept)

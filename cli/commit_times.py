@@ -9,13 +9,19 @@ def consistent(times: Sequence[int], latest: int) -> "array[int]":
     """The times of a history, oldest first, so that none is before its predecessor's or after `latest` (seconds).
 
     As few as possible are changed: what is no part of the longest run that never goes back, says the time of the one
-    before it. Of one commit from 2100 every later one would otherwise seem to be of that year.
+    before it. Of one commit from 2100 every later one would otherwise seem to be of that year. At the end of a history
+    it says `latest`: a clock that is ahead is the likelier one to have made the newest commit, and nothing is known yet
+    of what becomes of it.
     """
     kept = _longest_run(times, latest)
+    end = kept.rfind(1)
     last = next((time for time, is_kept in zip(times, kept, strict=True) if is_kept), latest)
     told = array("q")
-    for time, is_kept in zip(times, kept, strict=True):
-        last = time if is_kept else last
+    for place, (time, is_kept) in enumerate(zip(times, kept, strict=True)):
+        if is_kept:
+            last = time
+        elif place > end and time > latest:
+            last = latest
         told.append(last)
     return told
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli import git_log
+from cli import checkout, git_log
 from cli.bodies import BulkLine
 from cli.client import Api
 from cli.connection import Connection
@@ -35,9 +34,10 @@ def said(origin: str, text: str) -> None:
 
 def recent(path: Path, repository: str) -> list[BulkLine]:
     """The newest changes with what is known of them."""
-    commits = git_log.read(path, git_log.default_branch(path), git_log.selection(path, None, RECENT))
-    until = git_log.observed_until(path, datetime.now(UTC))
-    return list(fixes(commits, repository, Report(), until, partial(git_log.merged, path)))
+    revision = checkout.branch(path)
+    commits = git_log.read(path, revision, git_log.selection(path, None, RECENT))
+    until = checkout.observed_until(path, revision, datetime.now(UTC))
+    return list(fixes(commits, repository, Report(), until, git_log.Branch(path, revision)))
 
 
 def trained(api: Api) -> None:
@@ -121,7 +121,7 @@ def command(connection: Connection, path: Path, changes: int) -> None:
     database_url = platform_urls().get("database_url")
     if database_url is None:
         raise click.UsageError("no platform was started here: run `make run` in another terminal first")
-    repository = git_log.repository_name(path)
+    repository = checkout.name_of(path)
     with connection.api() as api:
         heading(f"1. The history of {repository}, and what became of each change")
         for line in import_history(path, api, repository=repository).lines():

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-import click
-
+from cli.checkout import GitError, cut_off, environment, git
 from cli.commit_times import consistent
 
 CHUNK_BYTES = 1 << 20
@@ -20,14 +19,19 @@ CHUNK_BYTES = 1 << 20
 MOST_BYTES = 32 << 20
 # The user's configuration must not change what is read; quoting only where a name has control characters.
 SETTINGS = {
+    "core.abbrev": "auto",
+    "core.attributesFile": "/dev/null",
     "core.quotePath": "false",
     "diff.algorithm": "myers",
     "diff.context": "3",
+    "diff.ignoreSubmodules": "none",
     "diff.interHunkContext": "0",
     "diff.mnemonicPrefix": "false",
     "diff.noprefix": "false",
     "diff.orderFile": "/dev/null",
     "diff.relative": "false",
+    # git's own, 1,000, loses who wrote what where a whole tree is renamed; more takes minutes for one commit.
+    "diff.renameLimit": "3000",
     "diff.submodule": "short",
     "diff.suppressBlankEmpty": "false",
     "log.showSignature": "false",
@@ -41,16 +45,12 @@ LOG = (
     *("--encoding=UTF-8", "--src-prefix=a/", "--dst-prefix=b/"),
 )
 FIELDS = "%x00%H%x00%an%x00%ae%x00%B%x00"
-CO_AUTHOR = re.compile(r"^co-authored-by:[ \t]*(.*?)[ \t]*<([^>\n]*)>", re.I | re.M)
+CO_AUTHOR = re.compile(r"^co-authored-by[ \t]*:[ \t]*(.*?)[ \t]*<([^>\n]*)>", re.I | re.M)
 FILE_START = b"\ndiff --git "
 # Of a merge, more is no change that somebody takes back.
 MOST_MERGED = 1000
 # Seconds that no clock says, and that still go into 64 bits.
 NO_TIME = 1 << 62
-
-
-class GitError(click.ClickException):
-    """What git, or the lack of a repository, has to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,66 +81,34 @@ class Commit:
         return [Person(name, email) for name, email in CO_AUTHOR.findall(self.message)]
 
 
-def git(repository: Path, *args: str) -> str | None:
-    """The answer of a short git command, or null when git refuses."""
-    done = _run(repository, *args)
-    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else None
-
-
-def _run(repository: Path, *args: str) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(["git", "-C", str(repository), *args], capture_output=True, check=False)
-    except FileNotFoundError:
-        raise GitError("git is not in the PATH: install it") from None
-
-
-def default_branch(repository: Path) -> str:
-    """The branch that counts: what origin calls its head, else main, master, or whatever is checked out."""
-    if (asked := _run(repository, "rev-parse", "--git-dir")).returncode != 0:
-        # No repository, or one that belongs to somebody else: git says what to do then.
-        raise GitError(f"{repository}: {asked.stderr.decode(errors='replace').strip().removeprefix('fatal: ')}")
-    for name in (git(repository, "symbolic-ref", "--short", "refs/remotes/origin/HEAD"), "main", "master", "HEAD"):
-        if name and git(repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
-            return name
-    raise GitError(f"{repository} has no commit yet")
-
-
-def repository_name(repository: Path) -> str:
-    """`owner/name` from the origin remote, else the directory's name."""
-    origin = git(repository, "config", "--get", "remote.origin.url") or ""
-    hosted = re.search(r"(?:://|@)[^/:]+(?::\d+)?[/:](.+?)(?:\.git)?/?$", origin)
-    return hosted[1].lstrip("/") if hosted else repository.resolve().name.removesuffix(".git")
-
-
-def observed_until(repository: Path, now: datetime) -> datetime:
-    """Up to when this checkout knows its branch: a clone until its last fetch, a repository without origin until now.
-
-    A fix in a clone that nobody has fetched for months is not known to have held.
-    """
-    if git(repository, "config", "--get", "remote.origin.url") is None:
-        return now
-    directory = Path(git(repository, "rev-parse", "--path-format=absolute", "--git-common-dir") or repository)
-    # Written by a fetch, by a clone, by either.
-    traces = [directory / name for name in ("FETCH_HEAD", "packed-refs", "refs/remotes/origin")]
-    seen = next((path.stat().st_mtime for path in traces if path.exists()), now.timestamp())
-    return min(now, datetime.fromtimestamp(seen, UTC))
-
-
 def count(repository: Path, revision: str, selection: Sequence[str]) -> int:
     """How many commits `read` will give."""
     return int(git(repository, "rev-list", "--count", "--no-merges", *selection, revision, "--") or 0)
 
 
-def merged(repository: Path, sha: str) -> Sequence[str]:
-    """The newest of the commits that the merge `sha` brought to its first parent; none of what is no merge here."""
-    brought = git(repository, "rev-list", "--no-merges", f"--max-count={MOST_MERGED}", f"{sha}^2", f"^{sha}^1", "--")
-    return brought.split() if brought else []
+class Branch:
+    """What a message may speak of beside the commits that `read` gives: merges, ranges, commits of long ago."""
 
+    def __init__(self, repository: Path, revision: str) -> None:
+        self._repository, self._revision = repository, revision
 
-def cut_off(repository: Path) -> list[str]:
-    """Where a shallow clone begins: the commits whose parents it lacks, so that what they changed is not known."""
-    path = git(repository, "rev-parse", "--path-format=absolute", "--git-path", "shallow")
-    return Path(path).read_text().split() if path and Path(path).exists() else []
+    def brought(self, named: str) -> Sequence[str] | None:
+        """The newest of the commits that are meant by a sha, a merge's or another's, or by a range `A..B`.
+
+        None where the branch has no such commit.
+        """
+        ends = [end for end in named.split(".") if end]
+        if any(git(self._repository, "merge-base", "--is-ancestor", end, self._revision) is None for end in ends):
+            return None
+        chosen = ["..".join(ends)] if len(ends) == 2 else [*ends, f"^{named}^1"]
+        most = f"--max-count={MOST_MERGED}"
+        return (git(self._repository, "rev-list", "--no-merges", most, *chosen, "--") or "").split()
+
+    def pulled(self, number: int, before: str, since: datetime) -> Sequence[str]:
+        """What the pull request brought that was merged, with a merge, since then and before the commit `before`."""
+        asked = ("--merges", f"--grep=^Merge pull request #{number} ", f"--since={since.isoformat()}", "--format=%H")
+        merge = git(self._repository, "log", "-1", "--no-show-signature", *asked, before, "--")
+        return (merge and self.brought(merge)) or ()
 
 
 def selection(repository: Path, since: str | None, limit: int | None) -> list[str]:
@@ -153,13 +121,17 @@ def read(
     repository: Path, revision: str, selected: Sequence[str] = (), latest: datetime | None = None
 ) -> Iterator[Commit]:
     """Commits without merges, oldest first, none later than `latest` (now). Raises `GitError` when git fails."""
+    # Whatever is committed meanwhile belongs to the next time.
     revision = git(repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or revision
     times = _times(repository, revision, selected, latest or datetime.now(UTC))
     # No diff can forge this separator: it is new each time.
     nonce = uuid.uuid4().hex
     settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
     argv = ["git", "-C", str(repository), *settings, *LOG, f"--format=%x00{nonce}{FIELDS}", *selected, revision, "--"]
-    with tempfile.TemporaryFile() as said, subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=said) as process:
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=said, env=environment()) as process,
+    ):
         assert process.stdout is not None  # noqa: S101
         try:
             for record in _records(process.stdout, f"\0{nonce}\0".encode()):
@@ -201,4 +173,5 @@ def _commit(record: bytes, time: int) -> Commit:
         diff = diff[: max(0, diff.rfind(FILE_START))]
     author = Person(name.decode(errors="replace"), email.decode(errors="replace"))
     at = datetime.fromtimestamp(time, UTC)
-    return Commit(sha.decode(), at, author, message.decode(errors="replace").strip(), diff.lstrip(b"\n"))
+    text = message.decode(errors="replace").replace("\r\n", "\n").strip()
+    return Commit(sha.decode(), at, author, text, diff.lstrip(b"\n"))

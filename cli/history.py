@@ -10,7 +10,7 @@ import msgspec
 from cli.agents import agent_of
 from cli.bodies import BulkLine, bulk_line, sendable
 from cli.git_log import Commit
-from cli.outcomes import Merged, judged
+from cli.outcomes import Branch, judged
 from cli.report import Report
 
 
@@ -19,11 +19,12 @@ def fixes(
     repository: str,
     report: Report,
     until: datetime,
-    merged: Merged,
+    branch: Branch,
     others: re.Pattern[str] | None = None,
 ) -> Iterator[BulkLine]:
     """Every commit that changes a file, oldest first, each once its outcome is decided or the history is over."""
-    for (line, packed), outcome in judged(_prepared(commits, repository, report, others), until, merged):
+    prepared = _prepared(commits, repository, report, others)
+    for (line, packed), outcome in judged(prepared, repository, until, branch):
         diff = zlib.decompress(packed).decode()
         if not diff:
             report.left_out["commits without a diff"] += 1

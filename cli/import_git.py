@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from cli import git_log
+from cli import checkout, git_log
 from cli.bodies import BulkLine
 from cli.bulk import LineAnswer, deliver, slices
 from cli.client import Api
@@ -51,14 +50,14 @@ def import_history(
 
     `as_of` is the time up to which the checkout is known to be complete.
     """
-    revision = branch or git_log.default_branch(path)
+    revision = checkout.branch(path, branch)
     selected = git_log.selection(path, since, limit)
-    until = as_of or git_log.observed_until(path, datetime.now(UTC))
+    until = as_of or checkout.observed_until(path, revision, datetime.now(UTC))
     report = Report()
-    report.left_out["commits that a shallow clone begins with (git fetch --unshallow)"] = len(git_log.cut_off(path))
+    report.left_out["commits that a shallow clone begins with (git fetch --unshallow)"] = len(checkout.cut_off(path))
     commits = git_log.read(path, revision, selected)
-    name, merged = repository or git_log.repository_name(path), partial(git_log.merged, path)
-    found = fixes(commits, name, report, until, merged, others)
+    name = repository or checkout.name_of(path)
+    found = fixes(commits, name, report, until, git_log.Branch(path, revision), others)
     total = git_log.count(path, revision, selected)
     for _ in shown(send(api, found, report) if api else found, total, "importing" if api else "reading"):
         pass
@@ -101,6 +100,8 @@ def import_git(connection: Connection, /, path: Path, dry_run: bool, as_of: date
     """
     started = time.monotonic()
     known = as_of.replace(tzinfo=UTC) if as_of else None
+    if known and known > datetime.now(UTC):
+        raise click.BadParameter("lies in the future", param_hint="--as-of")
     with nullcontext() if dry_run else connection.api() as api:
         report = import_history(path, api, as_of=known, **options)
     seconds = time.monotonic() - started

@@ -14,7 +14,8 @@ NEW_NAME = re.compile(rb"^(?:rename to |\+\+\+ \"?b/)(.*)", re.M)
 # Files whose lines nobody writes, whose lines break nothing, and tests: a fix of a test is not a fix of the change.
 NOT_SOURCE = re.compile(
     rb"(^|/)(node_modules|vendor|third_party|dist|__snapshots__|changelogs?|\.github)/"
-    rb"|(^|/)(package-lock\.json|pnpm-lock\.yaml|changelog[^/]*|license[^/]*)$"
+    rb"|(^|/)(package-lock\.json|pnpm-lock\.yaml)$"
+    rb"|(^|/)(changelog|licen[cs]e)s?([-_][^/.]*)?(\.(md|rst|txt|adoc|html))?$"
     rb"|\.(md|mdx|rst|txt|adoc|lock|snap|svg|csv|json|jsonl|ya?ml|toml|ini|cfg|po|pot|xml|html|map|sum|out|golden)$"
     rb"|(^|/)(tests?|__tests__|e2e|specs?|testing)/|(^|/)(test_[^/]*|conftest)\.py$|[._-](test|spec)\.\w+$"
     rb"|\.min\.(js|css)$|\.(generated|g|pb)\.\w+$|_pb2\.pyi?$",

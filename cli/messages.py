@@ -33,12 +33,27 @@ FIXING = re.compile(r"\b(bug ?fix(es)?|hotfix|fix(es|ed|ing)?|bugs?|regression|c
 # It repairs words, checks or tests, not behaviour.
 COSMETIC = re.compile(r"\b(typos?|lint(er|ing)?|format(ting)?|spelling|flake8|docs?|changelog|tests?|ci|merge)\b", re.I)
 COSMETIC_SCOPE = re.compile(r"(docs?|tests?|ci|deps|dependencies|lint|infra)$", re.I)
-_SHA = r"\b[0-9a-f]{7,40}\b"
-REVERTED_SHAS = re.compile(rf"\bthis (?:partially )?reverts commits?:?\s+({_SHA}(?:(?:,|\s|\band\b)+{_SHA})*)", re.I)
+# As git and people write them: alone or many, in a range, in a list, behind a repository's name or an address.
+_SHA = r"[0-9a-f]{7,64}"
+_ITEM = rf"(?:[^\s,`]*(?:/commits?/|@))?\b({_SHA}(?:\.{{2,3}}{_SHA})?)\b(?!/)"
+_BETWEEN = r"(?:[\s,;`*-]|\band\b)"
+REVERTED_SHAS = re.compile(
+    rf"(?:\bthis\s+(?:partially\s+)?reverts|^(?:this\s+)?reverts?)\s+(?:the\s+)?(?:following\s+)?(?:commits?\b:?)?"
+    rf"{_BETWEEN}*({_ITEM}(?:{_BETWEEN}+{_ITEM})*)",
+    re.I | re.M,
+)
+ITEM = re.compile(_ITEM, re.I)
+# What is shorter may be a word without one, such as `defaced`.
+SURELY_A_SHA = 12
 # Quoted, as git and GitHub do, or bare behind the conventional type.
-REVERTED_SUBJECT = re.compile(r'^(?:[a-z]+(?:\([^)\n]*\))?: )?revert:? "(.+)"|^revert(?:\([^)\n]*\))?!?: (.+)', re.I)
-REVERTED_NUMBER = re.compile(r"^(?:this )?reverts?:? (?:pull request |PR )?(?:[\w.-]+/[\w.-]+)?#(\d+)\b", re.I | re.M)
-NUMBER = re.compile(r"( \(#\d+\))+$")
+REVERTED_SUBJECT = re.compile(
+    r"^(?:\[[^\]\n]*\] *)?(?:[a-z]+(?:\([^)\n]*\))?!?: *)?revert(?:\([^)\n]*\))?!?:? *[\"'“‘`](.+)[\"'”’`]"
+    r"|^revert(?:\([^)\n]*\))?!?: (.+)",
+    re.I,
+)
+REVERTED_NUMBER = re.compile(r"^(?:this )?reverts?:? (?:pull request |PR )?(?:[\w.-]+/([\w.-]+))?#(\d+)\b", re.I | re.M)
+NUMBER = re.compile(r"^(?:this )?reverts?:? (?:pull request |PR )?(?:[\w.-]+/[\w.-]+)?#(\d+)\b", re.I | re.M)
+NUMBERS = re.compile(r"( \(#(\d+)\))+$")
 
 
 def fix_type(subject: str) -> str | None:
@@ -50,29 +65,49 @@ def fix_type(subject: str) -> str | None:
 
 
 def is_fix(message: str) -> bool:
-    """Whether it repairs something that an earlier change broke: by its type, or without one by its subject."""
+    """Whether it repairs something that an earlier change broke: by its type, or without one by its subject.
+
+    What takes a change back blames that one, and nobody else.
+    """
     subject = message.split("\n", 1)[0]
-    if typed := TYPED.match(subject):
+    if REVERTED_SUBJECT.match(subject):
+        return False
+    typed = TYPED.match(subject)
+    if typed and typed["type"].lower() in TYPES:
         return fix_type(subject) in FIXING_TYPES and not COSMETIC_SCOPE.match(typed["scope"] or "")
+    # What stands there else is a part of the program, as in `net: fix …`.
+    if typed and COSMETIC_SCOPE.match(typed["type"]):
+        return False
     return bool(FIXING.search(subject)) and not COSMETIC.search(subject)
 
 
 class Reverted(NamedTuple):
-    """What a message says that it takes back: by shas, whole or their beginning; by a subject; by a pull request."""
+    """What a message says that it takes back: by shas, whole or their beginning, and ranges `A..B` of them; by a
+    subject; by a pull request, with its repository's name where that is said, without its owner's."""
 
     shas: tuple[str, ...]
     subject: str | None
     number: int | None
+    repository: str | None = None
 
 
 def reverted(message: str) -> Reverted:
-    shas = [sha.lower() for named in REVERTED_SHAS.finditer(message) for sha in re.findall(_SHA, named[1], re.I)]
+    shas = [
+        sha.lower().replace("...", "..")
+        for named in REVERTED_SHAS.finditer(message)
+        for sha in ITEM.findall(named[1])
+        if len(sha) >= SURELY_A_SHA or re.search(r"\d", sha)
+    ]
     quoted = REVERTED_SUBJECT.match(message.split("\n", 1)[0])
-    subject = unnumbered(quoted[1] or quoted[2]) if quoted else None
-    numbered = REVERTED_NUMBER.search(message)
-    return Reverted(tuple(dict.fromkeys(shas)), subject, int(numbered[1]) if numbered else None)
+    title = (quoted[1] or quoted[2]) if quoted else None
+    numbered, quoted_number = REVERTED_NUMBER.search(message), NUMBERS.search(title or "")
+    number = numbered[2] if numbered else quoted_number and quoted_number[2]
+    return Reverted(
+        tuple(dict.fromkeys(shas)), title and unnumbered(title), int(number) if number else None,
+        numbered[1] if numbered else None,
+    )  # fmt: skip
 
 
 def unnumbered(subject: str) -> str:
     """Without the pull request's number, which a merge adds and a quotation may lack."""
-    return NUMBER.sub("", subject)
+    return NUMBERS.sub("", subject)

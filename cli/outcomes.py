@@ -9,20 +9,26 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from cli.git_log import Commit
 from cli.line_changes import FileChange, file_changes
-from cli.messages import is_fix, reverted, unnumbered
+from cli.messages import Reverted, is_fix, reverted, unnumbered
 from shared.contracts.fixes import Outcome, OutcomeKind
 
 WINDOW = timedelta(days=30)
 # A fix that touches more files is a sweep (a formatter, a migration): what it deletes was not broken.
 MOST_FILES_OF_A_FIX = 60
 
-# Of a merge, which no history has, the shas that it brought.
-Merged = Callable[[str], Collection[str]]
 P = TypeVar("P")
+
+
+class Branch(Protocol):
+    """What is known beside the history, which has no merges: see `cli.git_log.Branch`."""
+
+    def brought(self, named: str) -> Collection[str] | None: ...
+
+    def pulled(self, number: int, before: str, since: datetime) -> Collection[str]: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -35,6 +41,10 @@ class _Seen(Generic[P]):
     # What it added where: path, the file's table, lines. Forgetting then costs no more than remembering did.
     added: list[tuple[str, dict[int, "_Seen[P]"], set[int]]] = field(default_factory=list)
 
+    @property
+    def is_reverted(self) -> bool:
+        return self.outcome is not None and self.outcome.kind == "reverted"
+
     def fail(self, kind: OutcomeKind, at: datetime, sha: str) -> None:
         """The first failure stays; it is never observed before the commit itself."""
         if self.outcome is None:
@@ -42,10 +52,10 @@ class _Seen(Generic[P]):
 
 
 def judged(
-    history: Iterable[tuple[Commit, P]], until: datetime, merged: Merged
+    history: Iterable[tuple[Commit, P]], repository: str, until: datetime, branch: Branch
 ) -> Iterator[tuple[P, Outcome | None]]:  # fmt: skip
     """The payloads of a history, oldest first, each with its outcome; null for those too young to judge at `until`."""
-    window: Outcomes[P] = Outcomes(merged)
+    window: Outcomes[P] = Outcomes(repository, branch)
     for commit, payload in history:
         yield from window.push(commit.sha, commit.time, commit.message, file_changes(commit.diff), payload)
     yield from window.finish(until)
@@ -57,8 +67,10 @@ class Outcomes(Generic[P]):
     Holds the commits and the lines added of the last 30 days, whatever the length of the history.
     """
 
-    def __init__(self, merged: Merged = lambda sha: ()) -> None:
-        self._merged = merged
+    def __init__(self, repository: str, branch: Branch) -> None:
+        # Forks keep it, and the numbers of what they have of their origin.
+        self._name = repository.rpartition("/")[2].lower()
+        self._branch = branch
         self._pending: deque[_Seen[P]] = deque()
         self._latest: datetime | None = None
         # Which pending commit added a line last: path -> line -> commit.
@@ -71,7 +83,7 @@ class Outcomes(Generic[P]):
         # Clocks differ: a commit that claims to be older than its predecessor happened no earlier than it.
         self._latest = now = max(time, self._latest or time)
         yield from self._decided(now)
-        self._revert(message, now, sha)
+        self._revert(reverted(message), changes, now, sha)
         if len(changes) <= MOST_FILES_OF_A_FIX and is_fix(message):
             self._blame(changes, now, sha)
         seen = _Seen(sha, message.split("\n", 1)[0], time, payload)
@@ -90,26 +102,57 @@ class Outcomes(Generic[P]):
             self._forget(seen)
             yield seen.payload, seen.outcome or Outcome(kind="held", observed_at=seen.time + WINDOW)
 
-    def _revert(self, message: str, now: datetime, sha: str) -> None:
-        for seen in self._reverted(message):
+    def _revert(self, named: Reverted, changes: Collection[FileChange], now: datetime, sha: str) -> None:
+        for seen in self._one_by_one(named, changes) or self._all_that_came(named, now, sha):
             seen.fail("reverted", now, sha)
 
-    def _reverted(self, message: str) -> Iterable[_Seen[P]]:
-        """A sha says it for certain; a subject is asked only without one, and a number only without both."""
-        named = reverted(message)
+    def _one_by_one(self, named: Reverted, changes: Collection[FileChange]) -> list[_Seen[P]]:
+        """The commits that it names itself. A sha says it for certain, a number more than a title."""
         if named.shas:
-            return [seen for sha in named.shas for seen in self._with_sha(sha)]
-        found = self._newest(lambda seen: unnumbered(seen.subject) == named.subject) if named.subject else []
-        if not found and named.number is not None:
-            found = self._newest(lambda seen: seen.subject.endswith(f" (#{named.number})"))
-        return found
+            found = [seen for sha in named.shas for seen in self._newest(lambda s, sha=sha: s.sha.startswith(sha))]  # type: ignore[misc]
+        else:
+            found = self._numbered(named) or self._titled(named.subject)
+        return [seen for seen in found if self._touches(changes, seen)]
 
-    def _with_sha(self, sha: str) -> Iterable[_Seen[P]]:
-        """All that a merge brought, if it is one's."""
-        if found := self._newest(lambda seen: seen.sha.startswith(sha)):
-            return found
-        brought = frozenset(self._merged(sha))
-        return [seen for seen in self._pending if seen.sha in brought]
+    def _all_that_came(self, named: Reverted, now: datetime, sha: str) -> Iterable[_Seen[P]]:
+        """By a merge, a range, or a pull request; a sha that this branch never had is no better than none."""
+        brought = [self._branch.brought(each) for each in named.shas]
+        if any(each is not None for each in brought):
+            shas = {sha for each in brought for sha in each or ()}
+        elif named.shas:
+            return self._numbered(named) or self._titled(named.subject)
+        elif named.number is not None and not self._elsewhere(named):
+            shas = set(self._branch.pulled(named.number, sha, now - WINDOW))
+        else:
+            return ()
+        return [seen for seen in self._pending if seen.sha in shas]
+
+    def _numbered(self, named: Reverted) -> list[_Seen[P]]:
+        """Another repository's pull request is the one of this history only if the title says so too."""
+        if named.number is None:
+            return []
+        end, elsewhere = f" (#{named.number})", self._elsewhere(named)
+        return self._newest(
+            lambda seen: seen.subject.endswith(end) and (not elsewhere or unnumbered(seen.subject) == named.subject)
+        )
+
+    def _elsewhere(self, named: Reverted) -> bool:
+        return named.repository is not None and named.repository.lower() != self._name
+
+    def _titled(self, subject: str | None) -> list[_Seen[P]]:
+        """Of those by one title the newest that nobody has taken back yet."""
+        return self._newest(lambda seen: unnumbered(seen.subject) == subject and not seen.is_reverted)
+
+    def _touches(self, changes: Iterable[FileChange], seen: _Seen[P]) -> bool:
+        """Whoever changes none of its files takes nothing back, whatever a message is made of."""
+        if not seen.added:
+            return True
+        paths, tables = {path for path, _, _ in seen.added}, [table for _, table, _ in seen.added]
+        for change in changes:
+            table = self._adders.get(change.old_path)
+            if paths & {change.path, change.old_path} or any(table is each for each in tables):
+                return True
+        return False
 
     def _newest(self, is_it: Callable[[_Seen[P]], bool]) -> list[_Seen[P]]:
         found = next(filter(is_it, reversed(self._pending)), None)

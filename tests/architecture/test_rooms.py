@@ -20,6 +20,7 @@ FOLDERS = {"gateway": {"console", "routes"}, "trainer": {"default_model"}}
 
 # Who may look at the environment, and why it is not `__main__` alone.
 ENVIRONMENT = {
+    "cli/checkout.py": "git is given it without what speaks of another repository",
     "cli/platform.py": "the command has many entries, and one place that knows the platform's home",
     "deploy/local/prepare.py": "a process of its own, run once with `python -m`",
 }

@@ -19,6 +19,9 @@ def commit(author: str, *trailers: str) -> Commit:
     ("signature", "agent"),
     [
         ("Claude <noreply@anthropic.com>", "claude"),
+        ("anthropic-code-agent[bot] <242468646+Claude@users.noreply.github.com>", "claude"),
+        ("openai-code-agent[bot] <242516109+Codex@users.noreply.github.com>", "codex"),
+        ("Harbors Claude Code <noreply@anthropic.com>", "claude"),
         ("Claude Opus 4.5 (1M context) <noreply@anthropic.com>", "claude"),
         ("copilot-swe-agent[bot] <198982749+Copilot@users.noreply.github.com>", "copilot"),
         ("Cursor Agent <cursoragent@cursor.com>", "cursor"),
@@ -73,6 +76,8 @@ def test_a_reviewer_that_co_signs_is_not_the_author(signature: str) -> None:
         "Warp <warp@example.org>",
         "Jules <jules@verne.fr>",
         "Ampère <a@b.fr>",
+        "Copilot Jones <copilot@example.org>",
+        "Renovate Smith <renovate@example.org>",
     ],
 )
 def test_people_who_share_a_first_name_with_an_agent_stay_human(person: str) -> None:

@@ -3,12 +3,11 @@
 import os
 import subprocess
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from cli import git_log
+from cli import checkout, git_log
 from cli.bodies import MOST_DIFF_BYTES, BulkLine
 from cli.git_log import GitError
 from cli.history import fixes
@@ -22,13 +21,17 @@ FIXED = CODE.replace("+", "*")
 # Settings of users that change what a bare `git log` prints.
 CONFIGURED = {
     "color.ui": "always",
+    "core.abbrev": "30",
+    "core.attributesFile": "attributes",
     "core.pager": "/bin/false",
     "diff.algorithm": "patience",
     "diff.context": "0",
     "diff.external": "/bin/false",
+    "diff.ignoreSubmodules": "all",
     "diff.mnemonicPrefix": "true",
     "diff.noprefix": "true",
     "diff.orderFile": "nowhere",
+    "diff.renameLimit": "1",
     "diff.renames": "false",
     "format.pretty": "oneline",
     "log.date": "relative",
@@ -39,10 +42,10 @@ CONFIGURED = {
 class Repository:
     """A git repository whose history is written day by day."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *options: str) -> None:
         self.path = path
         path.mkdir()
-        self.git("init", "-q", "-b", "main")
+        self.git("init", "-q", "-b", "main", *options)
 
     def git(self, *args: str, day: float = 0) -> str:
         date = (START + timedelta(days=day)).isoformat()
@@ -65,11 +68,11 @@ class Repository:
         return self.git("rev-parse", "HEAD")
 
     def imported(self, until_day: float = 1000, report: Report | None = None) -> list[BulkLine]:
-        revision = git_log.default_branch(self.path)
+        revision = checkout.branch(self.path)
         until = START + timedelta(days=until_day)
         selected = git_log.selection(self.path, None, None)
-        commits, merged = git_log.read(self.path, revision, selected), partial(git_log.merged, self.path)
-        return list(fixes(commits, "acme/area", report or Report(), until, merged))
+        commits = git_log.read(self.path, revision, selected)
+        return list(fixes(commits, "acme/area", report or Report(), until, git_log.Branch(self.path, revision)))
 
     def outcomes(self, until_day: float = 1000) -> dict[str, tuple[str, float, str | None] | None]:
         """sha -> kind, day observed, detail; null while not known."""
@@ -189,6 +192,100 @@ def test_a_reverted_merge_takes_back_what_it_brought(repository: Repository) -> 
     assert found[beside] == ("held", 33, None)
 
 
+def test_every_parent_but_the_first_of_a_reverted_merge_is_taken_back(repository: Repository) -> None:
+    repository.commit(0, "feat: base", base__py=CODE)
+    brought = []
+    for name in ("left", "right"):
+        repository.git("checkout", "-q", "-b", name, "main")
+        brought.append(repository.commit(1, f"feat: {name}", **{f"{name}__py": CODE}))
+    repository.git("checkout", "-q", "main")
+    repository.commit(1, "feat: beside", beside__py=CODE)
+    repository.git("merge", "-q", "-m", "Merge both", "left", "right", day=2)
+    repository.git("revert", "-m", "1", "--no-edit", "HEAD", day=3)
+    found = repository.outcomes()
+    assert [outcome and outcome[0] for outcome in map(found.get, brought)] == ["reverted"] * 2
+
+
+def test_a_reverted_pull_request_takes_back_what_its_merge_brought(repository: Repository) -> None:
+    repository.commit(0, "feat: base", base__py=CODE)
+    repository.git("checkout", "-q", "-b", "area")
+    brought = repository.commit(1, "feat: part", part__py=CODE)
+    repository.git("checkout", "-q", "main")
+    repository.git("merge", "-q", "--no-ff", "-m", "Merge pull request #10 from acme/area", "area", day=2)
+    revert = repository.commit(3, 'Revert "The area" (#12)\n\nReverts acme/area#10', part__py=None)
+    assert repository.outcomes()[brought] == ("reverted", 3, revert)
+
+
+def test_a_number_says_more_than_a_title(repository: Repository) -> None:
+    tenth = repository.commit(0, "chore: update data (#10)", a__py=CODE)
+    eleventh = repository.commit(1, "chore: update data (#11)", b__py=CODE)
+    message = 'Revert "chore: update data (#10)" (#12)\n\nReverts acme/area#10'
+    revert = repository.commit(2, message, a__py=None)
+    found = repository.outcomes()
+    assert (found[tenth], found[eleventh]) == (("reverted", 2, revert), ("held", 31, None))
+
+
+def test_two_reverts_by_one_title_take_two_back(repository: Repository) -> None:
+    shas = [repository.commit(day, "Bump it", **{f"a{day}__py": CODE}) for day in (0, 1)]
+    repository.commit(2, 'Revert "Bump it"', a1__py=None)
+    repository.commit(3, 'Revert "Bump it"', a0__py=None)
+    found = repository.outcomes()
+    assert [outcome and outcome[0] for outcome in map(found.get, shas)] == ["reverted"] * 2
+
+
+def test_a_number_of_another_repository_says_nothing_without_the_title(repository: Repository) -> None:
+    ours = repository.commit(0, "feat: area (#10)", a__py=CODE)
+    repository.commit(1, "chore: as upstream has it (#11)\n\nReverts upstream/lib#10", a__py=FIXED)
+    assert repository.outcomes()[ours] == ("held", 30, None)
+
+
+def test_a_sha_that_the_branch_never_had_leaves_the_title_to_say_it(repository: Repository) -> None:
+    """As after a rebase."""
+    first = repository.commit(0, "feat: area", a__py=CODE)
+    message = f'Revert "feat: area"\n\nThis reverts commit {"0123456789" * 4}.'
+    revert = repository.commit(3, message, a__py=None)
+    assert repository.outcomes()[first] == ("reverted", 3, revert)
+
+
+def test_a_range_takes_back_all_but_where_it_begins(repository: Repository) -> None:
+    shas = [repository.commit(day, f"feat: {day}", **{f"a{day}__py": CODE}) for day in range(4)]
+    message = f"Undo\n\nThis reverts commits {shas[0]}..{shas[2]}."
+    repository.commit(5, message, a1__py=None, a2__py=None)
+    found = repository.outcomes()
+    assert [outcome and outcome[0] for outcome in map(found.get, shas)] == ["held", "reverted", "reverted", "held"]
+
+
+def test_whoever_touches_none_of_its_files_takes_nothing_back(repository: Repository) -> None:
+    first = repository.commit(0, "feat: area (#1)", a__py=CODE)
+    message = f'feat: volume\n\n* Revert "feat: area (#1)"\n\nThis reverts commit {first}.\n\n* Reapply it'
+    repository.commit(1, message, b__py=CODE)
+    assert repository.outcomes()[first] == ("held", 30, None)
+
+
+def test_a_sha_of_sixty_four_digits_is_one(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "area", "--object-format=sha256")
+    first = repository.commit(0, "feat: area", a__py=CODE)
+    revert = repository.commit(3, f"Undo it\n\nThis reverts commit {first}.", a__py=None)
+    assert repository.outcomes()[first] == ("reverted", 3, revert)
+
+
+def test_a_whole_tree_that_is_renamed_is_still_who_wrote_it(repository: Repository) -> None:
+    lines = "".join(f"value_{number} = {number}\n" for number in range(9))
+    names = [f"m{number}" for number in range(1100)]
+    first = repository.commit(0, "feat: modules", **{f"{n}__js": f"{n}_x = 1\n{lines}" for n in names})
+    moved = {f"{n}__js": None for n in names} | {f"{n}__ts": f"{n}_x = 1\n{lines}more = 1\n" for n in names}
+    repository.commit(1, "refactor: other names", **moved)
+    fix = repository.commit(2, "fix: three", m3__ts=f"m3_x = 2\n{lines}more = 1\n")
+    assert repository.outcomes()[first] == ("fixed_again", 2, fix)
+
+
+def test_a_clock_that_is_ahead_leaves_the_newest_commit_open(repository: Repository) -> None:
+    ahead = (datetime.now(UTC) - START) / timedelta(days=1) + 0.1
+    repository.commit(0, "feat: area", a__py=CODE)
+    newest = repository.commit(ahead, "feat: volume", b__py=CODE)
+    assert repository.outcomes(until_day=ahead)[newest] is None
+
+
 def test_nothing_is_said_of_the_last_thirty_days_but_failures(repository: Repository) -> None:
     old = repository.commit(0, "feat: area", a__py=CODE)
     young = repository.commit(20, "feat: perimeter", b__py="def perimeter(): return 4\n")
@@ -219,6 +316,7 @@ def test_the_users_git_configuration_changes_nothing(repository: Repository) -> 
     repository.commit(0, "feat: area", a__py=CODE)
     repository.commit(1, "feat: rename", a__py=None, b__py=CODE)
     plain = repository.imported()
+    (repository.path / "attributes").write_text("*.py binary\n")
     for name, value in CONFIGURED.items():
         repository.git("config", name, value)
     assert repository.imported() == plain
@@ -280,10 +378,35 @@ def test_too_long_a_diff_is_sent_without_its_largest_files(repository: Repositor
     assert fix.diff.count("\n@@ ") == 2
 
 
+def test_what_grows_in_json_is_left_out_too(repository: Repository) -> None:
+    repository.commit(0, "feat: signs", signs__py="x = '" + "\x1b" * 750_000 + "'\n", a__py=CODE)
+    (fix,) = repository.imported()
+    assert ("signs.py" in fix.diff, "a.py" in fix.diff) == (False, True)
+
+
+def test_a_large_file_that_does_not_fit_leaves_room_for_those_that_do(repository: Repository) -> None:
+    (repository.path / "bytes.py").write_bytes(b"\xff" * 310_000 + b"\n")
+    repository.commit(0, "feat: much", text__py="x = 1\n" * 120_000, a__py=CODE)
+    (fix,) = repository.imported()
+    assert ("text.py" in fix.diff, "bytes.py" in fix.diff, "a.py" in fix.diff) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"), [("license_check.py", True), ("LICENSE", False), ("CHANGELOG-1.md", False)]
+)
+def test_what_checks_licenses_is_source(repository: Repository, name: str, counts: bool) -> None:
+    (repository.path / name).write_text(CODE)
+    first = repository.commit(0, "feat: area")
+    (repository.path / name).write_text(FIXED)
+    repository.commit(1, "fix: it")
+    found = repository.outcomes()[first]
+    assert (found is not None and found[0] == "fixed_again") == counts
+
+
 def test_only_the_last_thirty_days_are_remembered(repository: Repository) -> None:
     for day in range(0, 120, 10):
         repository.commit(day, f"feat: {day}", **{f"f{day}__py": f"value_{day} = {day}\n"})
-    window: Outcomes[None] = Outcomes()
+    window: Outcomes[None] = Outcomes("acme/area", git_log.Branch(repository.path, "main"))
     for commit in git_log.read(repository.path, "main"):
         list(window.push(commit.sha, commit.time, commit.message, file_changes(commit.diff), None))
     assert len(window._pending) == 4
@@ -292,9 +415,9 @@ def test_only_the_last_thirty_days_are_remembered(repository: Repository) -> Non
 
 def test_a_directory_without_history_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(GitError, match=f"{tmp_path}: not a git repository"):
-        git_log.default_branch(tmp_path)
+        checkout.branch(tmp_path)
     with pytest.raises(GitError, match="no commit yet"):
-        git_log.default_branch(Repository(tmp_path / "empty").path)
+        checkout.branch(Repository(tmp_path / "empty").path)
 
 
 def test_a_repository_of_somebody_else_is_refused_with_what_git_says_to_do(
@@ -303,13 +426,13 @@ def test_a_repository_of_somebody_else_is_refused_with_what_git_says_to_do(
     repository.commit(0, "feat: area", a__py=CODE)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     with pytest.raises(GitError, match=r"safe\.directory"):
-        git_log.default_branch(repository.path)
+        checkout.branch(repository.path)
 
 
 def test_without_git_that_is_said(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(GitError, match="install it"):
-        git_log.default_branch(repository.path)
+        checkout.branch(repository.path)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -323,8 +446,8 @@ def test_where_a_shallow_clone_begins_nothing_is_taken_for_a_change(
     clone.path = tmp_path / "clone"
     repository.git("clone", "-q", f"--depth={depth}", f"file://{repository.path}", str(clone.path))
     assert [fix.title for fix in clone.imported()] == [f"fix: number {day}" for day in range(6 - depth, 5)]
-    assert len(git_log.cut_off(clone.path)) == 1
-    assert git_log.cut_off(repository.path) == []
+    assert len(checkout.cut_off(clone.path)) == 1
+    assert checkout.cut_off(repository.path) == []
 
 
 def test_a_history_that_breaks_off_is_an_error_and_not_an_end(repository: Repository) -> None:
@@ -341,18 +464,132 @@ def test_a_history_that_breaks_off_is_an_error_and_not_an_end(repository: Reposi
         ("https://github.com/acme/area.git", "acme/area"),
         ("git@github.com:acme/area.git", "acme/area"),
         ("ssh://git@git.example.org:2222/acme/area", "acme/area"),
+        ("ssh://git@[::1]:22/acme/area.git/", "acme/area"),
+        ("https://x-access-token:a-secret@github.com/acme/area.git", "acme/area"),
+        ("https://gitlab.com/acme/group/area.git", "acme/group/area"),
+        ("github.com:acme/area.git", "acme/area"),
+        ("git@host:~/area.git", "area"),
+        ("hub:acme/area", "acme/area"),
+        ("/srv/git/elsewhere.git", "area"),
+        ("file:///srv/git/elsewhere.git", "area"),
         (None, "area"),
     ],
 )
 def test_the_repository_is_named_by_its_origin(repository: Repository, origin: str | None, name: str) -> None:
+    repository.git("config", "url.https://github.com/.insteadOf", "hub:")
     if origin:
         repository.git("remote", "add", "origin", origin)
-    assert git_log.repository_name(repository.path) == name
+    assert checkout.name_of(repository.path) == name
 
 
-def test_a_clone_knows_its_branch_until_its_last_fetch(repository: Repository, tmp_path: Path) -> None:
+def test_a_repository_without_origin_has_one_name_wherever_in_it_one_stands(repository: Repository) -> None:
     repository.commit(0, "feat: area", a__py=CODE)
-    now = datetime.now(UTC) + timedelta(days=365)
-    assert git_log.observed_until(repository.path, now) == now
-    subprocess.run(["git", "clone", "-q", str(repository.path), str(tmp_path / "clone")], check=True)
-    assert git_log.observed_until(tmp_path / "clone", now) < now - timedelta(days=364)
+    (repository.path / "src").mkdir()
+    repository.git("worktree", "add", "-q", "../beside")
+    places = (repository.path / "src", repository.path / ".git", repository.path.parent / "beside")
+    assert [checkout.name_of(place) for place in places] == ["area"] * 3
+
+
+def test_a_tag_is_not_taken_for_the_branch_of_its_name(repository: Repository) -> None:
+    repository.commit(0, "feat: area", a__py=CODE)
+    repository.git("tag", "main")
+    newest = repository.commit(1, "feat: more", b__py=CODE)
+    assert repository.imported()[-1].external_id == newest
+    with pytest.raises(GitError, match="no branch '--all'"):
+        checkout.branch(repository.path, "--all")
+
+
+def test_another_repository_in_the_environment_is_left_alone(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a hook."""
+    other = Repository(tmp_path / "other")
+    other.commit(0, "feat: other", b__py=CODE)
+    sha = repository.commit(0, "feat: area", a__py=CODE)
+    monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
+    monkeypatch.setenv("GIT_DIFF_OPTS", "-u0")
+    (fix,) = repository.imported()
+    assert fix.external_id == sha
+
+
+MAIN, REMOTE = "refs/heads/main", "refs/remotes/origin/main"
+# Days from now.
+CLONED, FETCHED, LATER = -90, -60, 365
+
+
+def aged(directory: Path, days: float) -> None:
+    """As if it had been written then."""
+    at = (datetime.now(UTC) + timedelta(days=days)).timestamp()
+    for path in directory.rglob("*"):
+        os.utime(path, (at, at), follow_symlinks=False)
+
+
+class Clone(Repository):
+    def __init__(self, path: Path, origin: Repository) -> None:
+        self.path = path
+        origin.git("clone", "-q", str(origin.path), str(path))
+
+    def known_days(self, revision: str = REMOTE) -> int:
+        """How many days from now."""
+        now = datetime.now(UTC)
+        return round(
+            (checkout.observed_until(self.path, revision, now + timedelta(days=LATER)) - now).total_seconds() / 86400
+        )
+
+
+@pytest.fixture
+def clone(repository: Repository, tmp_path: Path) -> Clone:
+    """Made 90 days ago."""
+    repository.commit(0, "feat: area", a__py=CODE)
+    made = Clone(tmp_path / "clone", repository)
+    aged(made.path / ".git", CLONED)
+    return made
+
+
+def test_a_repository_of_ones_own_is_known_until_now(repository: Repository) -> None:
+    repository.commit(0, "feat: area", a__py=CODE)
+    now = datetime.now(UTC)
+    assert checkout.observed_until(repository.path, MAIN, now) == now
+
+
+def test_a_clone_is_known_until_it_was_made_or_fetched_for(clone: Clone) -> None:
+    assert clone.known_days() == CLONED
+    clone.git("fetch", "-q")
+    assert clone.known_days() == clone.known_days(MAIN) == 0
+
+
+def test_a_fetch_in_another_worktree_counts(clone: Clone) -> None:
+    clone.git("worktree", "add", "-q", "--detach", "../beside")
+    clone.git("-C", "../beside", "fetch", "-q")
+    assert clone.known_days() == 0
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["gc -q"],
+        ["remote set-url origin /nowhere", "-c core.askPass=true fetch -q"],
+        ["fetch -q ../other main"],
+        ["fetch -q origin side:refs/remotes/origin/side"],
+    ],
+    ids=["gc", "failed", "of another", "another branch"],
+)
+def test_what_is_no_fetch_of_the_branch_does_not_count(
+    clone: Clone, repository: Repository, tmp_path: Path, commands: list[str]
+) -> None:
+    Repository(tmp_path / "other").commit(0, "feat: other", b__py=CODE)
+    repository.git("checkout", "-q", "-b", "side")
+    repository.commit(1, "feat: aside", side__py=CODE)
+    repository.git("checkout", "-q", "main")
+    for command in commands:
+        subprocess.run(["git", "-C", str(clone.path), *command.split()], capture_output=True, check=False)
+    assert clone.known_days() == CLONED
+
+
+def test_a_branch_that_lacks_what_was_fetched_is_known_until_its_last_commit(
+    clone: Clone, repository: Repository
+) -> None:
+    repository.commit(3, "feat: more", b__py=CODE)
+    clone.git("fetch", "-q")
+    behind = START - datetime.now(UTC)
+    assert (clone.known_days(), clone.known_days(MAIN)) == (0, round(behind / timedelta(days=1)))
