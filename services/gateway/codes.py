@@ -15,6 +15,8 @@ class Code(NamedTuple):
     retry_after: int | None = None
 
 
+AGAIN = "Try again after `Retry-After` seconds; a change with its `Idempotency-Key`, for it may be done yet."
+
 CODES: dict[str, Code] = {
     "invalid_request": Code(400, "The request does not fit its schema", "Correct the fields named in `errors`."),
     "filters_not_served": Code(
@@ -58,13 +60,19 @@ CODES: dict[str, Code] = {
     "headers_too_large": Code(431, "Too many headers, or too large", "Send fewer and shorter ones."),
     "internal_error": Code(500, "Something failed on our side", "Report `trace_id`: it finds the cause in the logs."),
     "store_unavailable": Code(503, "Postgres is away", "Try again after `Retry-After` seconds.", 2),
-    "bus_unavailable": Code(503, "NATS is away; nothing was accepted", "Send it again after `Retry-After` seconds.", 2),
+    "bus_unavailable": Code(
+        503,
+        "NATS is away",
+        "Send it again after `Retry-After` seconds; `detail` says whether it may have come in, and a "
+        "repeat with the same `external_id` or `Idempotency-Key` doubles nothing.",
+        2,
+    ),
     "overloaded": Code(503, "More to do than can be done", "Send it again after `Retry-After` seconds.", 2),
     "log_full": Code(
         503, "The log takes no more; nothing was accepted", "Send it again after `Retry-After` seconds.", 30
     ),
-    "scoring_unavailable": Code(503, "No scoring worker answers", "Try again after `Retry-After` seconds.", 2),
-    "patterns_unavailable": Code(503, "No patterns worker answers", "Try again after `Retry-After` seconds.", 2),
+    "scoring_unavailable": Code(503, "No scoring worker answers", AGAIN, 2),
+    "patterns_unavailable": Code(503, "No patterns worker answers", AGAIN, 2),
     "too_many_streams": Code(
         503, "This gateway has no room for another reader", "Try again after `Retry-After` seconds.", 5
     ),

@@ -74,6 +74,21 @@ def bus_unavailable() -> ApiError:
     return ApiError(503, "bus_unavailable", "NATS is away; nothing was accepted, send it again")
 
 
+def bus_silent() -> ApiError:
+    """It was sent, and nobody knows what became of it."""
+    detail = (
+        "NATS did not say that it has it, and may have; with the same external_id or Idempotency-Key a repeat is safe"
+    )
+    return ApiError(503, "bus_unavailable", detail)
+
+
+def worker_silent(service: str, seconds: float) -> ApiError:
+    detail = (
+        f"no answer from {service} within {seconds:g} s; repeat a change with its Idempotency-Key, it may be done yet"
+    )
+    return ApiError(503, f"{service}_unavailable", detail)
+
+
 def details(error: ApiError) -> ProblemDetails:
     context = trace.get_current_span().get_span_context()
     return ProblemDetails(

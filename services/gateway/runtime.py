@@ -26,7 +26,7 @@ from services.gateway.metrics import GatewayMetrics
 from services.gateway.model_queries import ModelQueries
 from services.gateway.policies import read_policies
 from services.gateway.predictions import Predictions
-from services.gateway.problems import ApiError, as_api_error, bus_unavailable, value_of
+from services.gateway.problems import ApiError, as_api_error, bus_silent, bus_unavailable, value_of, worker_silent
 from services.gateway.queries import Queries
 from services.gateway.readers import Readers
 from services.gateway.route_names import RouteNames
@@ -222,8 +222,10 @@ class Runtime:
             raise ApiError(
                 503, f"{service}_unavailable", f"no {service} worker is there to answer; try again"
             ) from error
+        except nats.errors.TimeoutError as error:
+            raise worker_silent(subject.split(".")[0], REQUEST_SECONDS) from error
         except (nats.errors.Error, OSError) as error:
-            raise bus_unavailable() from error
+            raise bus_silent() from error
         return reply.data
 
     async def command(self, subject: str, body: msgspec.Struct, cls: type[T]) -> T:
@@ -247,8 +249,10 @@ def not_taken(error: BaseException) -> ApiError:
         return ApiError(503, "stopping", "this gateway is stopping; send the line again")
     if isinstance(error, APIError) and error.err_code in FULL:
         return ApiError(503, "log_full", "the log takes no more; try later")
-    if isinstance(error, nats.errors.Error | NoStreamResponseError | OSError | APIError):
+    if isinstance(error, nats.errors.NoRespondersError | NoStreamResponseError | APIError):
         return bus_unavailable()
+    if isinstance(error, nats.errors.Error | OSError):
+        return bus_silent()
     return as_api_error(error)  # type: ignore[arg-type]
 
 

@@ -6,8 +6,11 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import nats
 import pytest
 
+from services.gateway import runtime
+from shared.contracts.commands import LEARNING_CREATE
 from shared.ids import fix_id
 from tests.bus import said, unfinished
 from tests.diffs import fix
@@ -152,6 +155,8 @@ async def test_without_nats_nothing_is_accepted_and_it_goes_on_by_itself(
         outages.freeze("nats")
     answer = await api.post("/v1/fixes", fix(external_id="in vain"))
     assert (answer.status_code, answer.json().get("code")) == (503, "bus_unavailable"), answer.text
+    # What was sent may have come in, whatever NATS does not say.
+    assert ("nothing was accepted" in answer.json()["detail"]) == (outage == "stopped")
     assert int(answer.headers["retry-after"]) > 0
     assert (await api.get(f"/v1/fixes/{ids[0]}")).status_code == 200
     if outage == "stopped":
@@ -162,6 +167,20 @@ async def test_without_nats_nothing_is_accepted_and_it_goes_on_by_itself(
     again = await api.post("/v1/fixes", fix(external_id="in vain"), headers={"Prefer": "wait=5"})
     assert again.json()["id"] == str(fix_id("acme/shop", "in vain"))
     await all_scored(frail_world, api, [*ids, again.json()["id"]])
+
+
+async def test_a_worker_that_says_nothing_may_still_do_what_it_was_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "REQUEST_SECONDS", 0.2)
+    api = await world.gateway()
+    connection = await nats.connect(world.servers.nats_url)
+    await connection.subscribe(LEARNING_CREATE)
+    await connection.flush()
+    answer = await api.post("/v1/learnings", {"agent_id": "claude", "title": "Look first", "body": "Then leap."})
+    assert (answer.status_code, answer.json()["code"]) == (503, "patterns_unavailable")
+    assert "repeat a change with its Idempotency-Key, it may be done yet" in answer.json()["detail"]
+    await connection.close()
 
 
 @pytest.mark.parametrize(("server", "name"), [("nats", "NATS"), ("postgres", "Postgres")])
