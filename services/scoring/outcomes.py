@@ -54,6 +54,13 @@ def refusal(report: Report, subject: Subject) -> str | None:
     return None
 
 
+def as_of_its_fix(report: Report, subject: Subject) -> Report:
+    """What was told before the fix was handed in was seen before that, and counts from then on."""
+    if report.reported_at < subject.submitted_at and report.observed_at < subject.submitted_at:
+        return msgspec.structs.replace(report, observed_at=subject.submitted_at)
+    return report
+
+
 def effective(reports: Sequence[Report]) -> Report | None:
     """Each reporter's latest word, then the weightiest of those; among equals the one observed last."""
     latest: dict[str, Report] = {}
@@ -102,8 +109,9 @@ def judge(
     """One judgement a report, each building on those before it. A fix that is not here yet leaves it pending."""
     words = {fix_id: list(known) for fix_id, known in accepted.items()}
     judged = []
-    for report in reports:
-        subject = subjects.get(report.fix_id)
+    for told in reports:
+        subject = subjects.get(told.fix_id)
+        report = told if subject is None else as_of_its_fix(told, subject)
         reason = None if subject is None else refusal(report, subject)
         if subject is None or reason is not None:
             judged.append(Judgement(report=report, subject=subject, refused_reason=reason))

@@ -28,7 +28,8 @@ REPORT = """
 insert into scoring.fix_outcomes as o (outcome_id, fix_id, reporter, kind, observed_at, reported_at, detail, imported,
   state, refused_reason)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-on conflict (outcome_id) do update set state = excluded.state, refused_reason = excluded.refused_reason
+on conflict (outcome_id) do update set
+  state = excluded.state, refused_reason = excluded.refused_reason, observed_at = excluded.observed_at
 where o.state = 'pending'
 """
 # Cleared before it is set: at no moment has a fix two effective outcomes.

@@ -59,7 +59,8 @@ async def test_the_latest_word_of_a_reporter_counts_and_a_seen_failure_outweighs
     assert await api.world.owner.fetchval("select sum(failures) from scoring.repository_history") == 0
 
 
-async def test_an_outcome_before_the_fix_waits_for_it(api: Api) -> None:
+@pytest.mark.parametrize("days_ago", [40, None], ids=["backdated", "live"])
+async def test_an_outcome_before_the_fix_waits_for_it(api: Api, days_ago: int | None) -> None:
     named = {"repository": "acme/shop", "external_id": "late", "kind": "held"}
     answer = await api.post("/v1/outcomes", named | {"observed_at": datetime.now(UTC).isoformat()}, as_="reviewer")
     assert answer.status_code == 202
@@ -68,9 +69,12 @@ async def test_an_outcome_before_the_fix_waits_for_it(api: Api) -> None:
         return bool(await api.world.owner.fetchval("select count(*) from scoring.fix_outcomes where state = 'pending'"))
 
     await eventually(pending)
-    past = (datetime.now(UTC) - timedelta(days=40)).isoformat()
-    await api.post("/v1/fixes", fix(external_id="late", submitted_at=past), as_="agent")
-    await api.until(f"/v1/fixes/{fix_id('acme/shop', 'late')}", "status", "succeeded")
+    at = {"submitted_at": (datetime.now(UTC) - timedelta(days=days_ago)).isoformat()} if days_ago else {}
+    await api.post("/v1/fixes", fix(external_id="late", **at), as_="agent")
+    path = f"/v1/fixes/{fix_id('acme/shop', 'late')}"
+    await api.until(path, "status", "succeeded")
+    told = (await api.get(path)).json()
+    assert told["outcome"]["observed_at"] >= told["submitted_at"]
 
 
 async def test_an_outcome_observed_before_the_submission_is_refused_with_its_reason(api: Api) -> None:
