@@ -45,7 +45,7 @@ LOG = (
     *("--encoding=UTF-8", "--src-prefix=a/", "--dst-prefix=b/"),
 )
 FIELDS = "%x00%H%x00%an%x00%ae%x00%B%x00"
-CO_AUTHOR = re.compile(r"^co-authored-by[ \t]*:[ \t]*(.*?)[ \t]*<([^>\n]*)>", re.I | re.M)
+CO_AUTHOR = re.compile(r"^co-authored-by[ \t]*+:([^<\n]*+)<([^>\n]*+)>", re.I | re.M)
 FILE_START = b"\ndiff --git "
 # Of a merge, more is no change that somebody takes back.
 MOST_MERGED = 1000
@@ -78,7 +78,7 @@ class Commit:
 
     @property
     def co_authors(self) -> list[Person]:
-        return [Person(name, email) for name, email in CO_AUTHOR.findall(self.message)]
+        return [Person(name.strip(), email) for name, email in CO_AUTHOR.findall(self.message)]
 
 
 def count(repository: Path, revision: str, selection: Sequence[str]) -> int:

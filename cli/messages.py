@@ -37,9 +37,10 @@ COSMETIC_SCOPE = re.compile(r"(docs?|tests?|ci|deps|dependencies|lint|infra)$", 
 _SHA = r"[0-9a-f]{7,64}"
 _ITEM = rf"(?:[^\s,`]*(?:/commits?/|@))?\b({_SHA}(?:\.{{2,3}}{_SHA})?)\b(?!/)"
 _BETWEEN = r"(?:[\s,;`*-]|\band\b)"
+# Possessive: a message may be of any length, and is somebody else's.
 REVERTED_SHAS = re.compile(
-    rf"(?:\bthis\s+(?:partially\s+)?reverts|^(?:this\s+)?reverts?)\s+(?:the\s+)?(?:following\s+)?(?:commits?\b:?)?"
-    rf"{_BETWEEN}*({_ITEM}(?:{_BETWEEN}+{_ITEM})*)",
+    r"(?:\bthis\s++(?:partially\s++)?reverts|^(?:this\s++)?reverts?)\s++(?:the\s++)?(?:following\s++)?(?:commits?\b:?)?"
+    rf"{_BETWEEN}*+({_ITEM}(?:{_BETWEEN}++{_ITEM})*)",
     re.I | re.M,
 )
 ITEM = re.compile(_ITEM, re.I)

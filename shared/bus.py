@@ -28,6 +28,8 @@ PUBLISH_ATTEMPTS = 3
 CONNECT_SECONDS = 3.0
 # A server that is gone without a word is found out by the second ping that stays without an answer.
 PING_SECONDS = 5
+# So long readiness waits for an answer.
+ALIVE_SECONDS = 1.0
 BATCH_SIZE = 64
 # Short timeouts are worse than long ones: a message that meets the gap between two pulls waits. See PullSub.
 PULL_SECONDS = 5.0
@@ -167,6 +169,16 @@ class Bus:
     @property
     def connected(self) -> bool:
         return hasattr(self, "nc") and self.nc.is_connected
+
+    async def alive(self) -> bool:
+        """Whether NATS answers now; `connected` is what was found last, and a server that hangs closes nothing."""
+        if not self.connected:
+            return False
+        try:
+            await self.nc.request("$JS.API.INFO", timeout=ALIVE_SECONDS)
+        except (nats.errors.Error, OSError, TimeoutError):
+            return False
+        return True
 
     def seal(self, event: Event, trace: dict[str, str] | None = None) -> Envelope:
         """`trace` is the `traceparent` of what caused the event, where that is not the current span."""

@@ -239,8 +239,8 @@ class Runtime:
 
     async def checks(self) -> dict[str, str]:
         """What readiness says: `ok` or `away` for each store."""
-        postgres, redis = await asyncio.gather(self.database.alive(), self.markers.alive())
-        states = {"nats": self.bus.connected, "postgres": postgres, "redis": redis}
+        nats, postgres, redis = await asyncio.gather(self.bus.alive(), self.database.alive(), self.markers.alive())
+        states = {"nats": nats, "postgres": postgres, "redis": redis}
         return {name: "ok" if up else "away" for name, up in states.items()}
 
 

@@ -153,6 +153,7 @@ async def test_without_nats_nothing_is_accepted_and_it_goes_on_by_itself(
         await says(api, 503, "unavailable", nats="away", postgres="ok")
     else:
         outages.freeze("nats")
+        await says(api, 503, "unavailable", nats="away", postgres="ok")
     answer = await api.post("/v1/fixes", fix(external_id="in vain"))
     assert (answer.status_code, answer.json().get("code")) == (503, "bus_unavailable"), answer.text
     # What was sent may have come in, whatever NATS does not say.

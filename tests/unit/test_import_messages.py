@@ -2,6 +2,7 @@
 
 import pytest
 
+from cli.git_log import CO_AUTHOR
 from cli.messages import Reverted, fix_type, is_fix, reverted
 
 
@@ -92,3 +93,14 @@ SHA, OTHER = "0123456789abcdef0123456789abcdef01234567", "fedcba9"
 )
 def test_a_revert_names_what_it_reverts(message: str, expected: Reverted) -> None:
     assert reverted(message) == expected
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["Undo\n\nThis reverts" + " " * 200_000, "Undo\n\nco-authored-by:" + " " * 200_000, "Revert " + '"' * 200_000],
+)
+def test_a_message_of_any_length_is_read_at_once(message: str) -> None:
+    """One that takes the square of its length would take hours here."""
+    assert not reverted(message).shas
+    assert not is_fix(message)
+    assert not CO_AUTHOR.findall(message)
