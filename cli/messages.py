@@ -31,7 +31,10 @@ TYPES = {name: name for name in CONVENTIONAL} | {
 FIXING_TYPES = {"fix", "security"}
 FIXING = re.compile(r"\b(bug ?fix(es)?|hotfix|fix(es|ed|ing)?|bugs?|regression|crash(es)?)\b", re.I)
 # It repairs words, checks or tests, not behaviour.
-COSMETIC = re.compile(r"\b(typos?|lint(er|ing)?|format(ting)?|spelling|flake8|docs?|changelog|tests?|ci|merge)\b", re.I)
+COSMETIC = re.compile(
+    r"\b(typos?|lint(s|er|ing)?|format(ting)?|spelling|flake8|pylint|mypy|typing|doc(s|strings?)?|changelog|tests?|ci|merge)\b",
+    re.I,
+)
 COSMETIC_SCOPE = re.compile(r"(docs?|tests?|ci|deps|dependencies|lint|infra)$", re.I)
 # As git and people write them: alone or many, in a range, in a list, behind a repository's name or an address.
 _SHA = r"[0-9a-f]{7,64}"

@@ -31,6 +31,8 @@ def test_a_repair_is_recognised(message: str) -> None:
 @pytest.mark.parametrize(
     "message",
     [
+        "pytester: fix docstrings",
+        "typing: fix a signature",
         "feat: fix none, add much",
         "fix(deps): bump",
         "deps: fix the lock",
