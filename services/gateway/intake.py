@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from uuid import UUID
@@ -15,11 +16,13 @@ from services.gateway.problems import ApiError
 from services.gateway.queries import Queries
 from services.gateway.submission import check_fix, identify, submitted
 from services.gateway.views import Accepted, Fix
-from services.gateway.waiters import Waiters
+from services.gateway.waiters import Step, Waiters
 from shared.contracts.fixes import FixSubmitted
 
 MARKER = "fix"
 MAX_WAIT_SECONDS = 30
+# In this order: of a fix that is not scored nobody can see whether it is categorized.
+TOLD_BY: dict[Step, str] = {"scored": "scored_at", "categorized": "category"}
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.I)
 
 
@@ -36,6 +39,10 @@ def wait_seconds(preferred: str) -> int:
 
 def finished(fix: Fix) -> bool:
     return fix.status == "rejected" or (fix.scored_at is not None and fix.category is not None)
+
+
+def is_past(known: Fix | Accepted, step: Step) -> bool:
+    return isinstance(known, Fix) and (finished(known) or getattr(known, TOLD_BY[step]) is not None)
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -86,7 +93,9 @@ class Intake:
     async def take(self, fix: HandedIn, *, accepted: bool) -> Taken:
         """Raises `ApiError` 503 where it cannot be put on disk."""
         existing = None if fix.stored is None else await self._existing(fix.event.id, fix.stored, accepted)
-        return Taken(200, existing) if existing is not None else await self._put_on_disk(fix.event, fix.seconds)
+        if existing is None:
+            return await self._put_on_disk(fix.event, fix.seconds)
+        return Taken(200, await self._awaited(existing, fix.seconds))
 
     async def _existing(self, identity: UUID, stored: Awaitable[bool], accepted: bool) -> Fix | Accepted | None:
         """Without Postgres and Redis nobody knows; the repeat is then sent, and recognised by the consumer."""
@@ -95,6 +104,18 @@ class Intake:
         if found is not None:
             return found if found.status != "rejected" else None
         return Accepted(id=identity, status="accepted") if accepted else None
+
+    async def _awaited(self, known: Fix | Accepted, seconds: int) -> Fix | Accepted:
+        """The fix as it is once it is finished, or when the time is over."""
+        end = time.monotonic() + seconds
+        for step in TOLD_BY if seconds else ():
+            with self._waiters.wait_for(known.id, step) as waiter:
+                # What happened before this was not heard, and what happens from here on is.
+                known = await self._stored(known.id) or known
+                if not is_past(known, step):
+                    await asyncio.wait([waiter.done], timeout=max(0.0, end - time.monotonic()))
+                    known = await self._stored(known.id) or known
+        return known
 
     async def _stored(self, identity: UUID) -> Fix | None:
         """None as well when Postgres is away."""

@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal, get_args
 from uuid import UUID
+
+Step = Literal["scored", "categorized"]
+STEPS: tuple[Step, ...] = get_args(Step)
 
 
 class Waiter:
-    """`done` when the fix was scored and categorized, or given up, or nobody shall wait any longer."""
+    """`done` when the fix has taken the steps, or was given up, or nobody shall wait any longer."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: tuple[Step, ...]) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._missing = {"scored", "categorized"}
+        self._missing = set(steps)
 
-    def heard(self, what: str, *, final: bool = False) -> None:
+    def heard(self, what: Step, *, final: bool = False) -> None:
         self._missing.discard(what)
         if final or not self._missing:
             self.let_go()
@@ -24,15 +28,16 @@ class Waiter:
 
 
 class Waiters:
-    """Registered before the publish, so that no answer can come too early; removed whatever happens."""
+    """Registered before the publish, or the look at what is stored, so that nothing is missed; always removed."""
 
     def __init__(self) -> None:
         self._waiting: dict[UUID, list[Waiter]] = {}
         self._closed = False
 
     @contextmanager
-    def wait_for(self, fix_id: UUID) -> Iterator[Waiter]:
-        waiter = Waiter()
+    def wait_for(self, fix_id: UUID, *steps: Step) -> Iterator[Waiter]:
+        """For all steps unless some are named."""
+        waiter = Waiter(steps or STEPS)
         if self._closed:
             waiter.let_go()
         self._waiting.setdefault(fix_id, []).append(waiter)
@@ -45,7 +50,7 @@ class Waiters:
             else:
                 del self._waiting[fix_id]
 
-    def heard(self, fix_id: UUID, what: str, *, final: bool = False) -> None:
+    def heard(self, fix_id: UUID, what: Step, *, final: bool = False) -> None:
         for waiter in self._waiting.get(fix_id, ()):
             waiter.heard(what, final=final)
 

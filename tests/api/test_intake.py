@@ -1,6 +1,10 @@
 """`POST /v1/fixes` is answered alike by its route and at the edge, which leaves to it what is out of the ordinary."""
 
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -9,7 +13,7 @@ import pytest
 from tests.alike import AT_EDGE, BY_ROUTE, plainly
 from tests.bus import said
 from tests.diffs import diff, fix
-from tests.world import Api, World
+from tests.world import Api, World, eventually
 
 BODIES: dict[str, Any] = {
     "nameless": fix(),
@@ -82,6 +86,33 @@ async def test_both_know_a_repeat(api: Api) -> None:
         again = await ask(api, body, kind)
         assert (again.status_code, again.json()) == (200, first.json())
     assert len(await submitted(api)) == before + 1
+
+
+@pytest.mark.parametrize("kind", [AT_EDGE, BY_ROUTE])
+@pytest.mark.parametrize("early", [[], ["scoring"], ["patterns"]], ids=lambda services: "-".join(services) or "none")
+async def test_a_repeat_waits_as_the_first_does(api: Api, kind: str, early: list[str]) -> None:
+    body = msgspec.json.encode(fix(external_id=f"waited for {early} {kind}"))
+    async with AsyncExitStack() as stack:
+        for service in early:
+            await stack.enter_async_context(api.world.worker(service))
+        path = (await ask(api, body, kind)).headers["location"]
+        if "scoring" in early:
+            await api.until(path, "status", "scored")
+        elif early:
+            categorized = "select category from patterns.fix_patterns where fix_id = $1"
+            await eventually(partial(api.world.owner.fetchval, categorized, UUID(path.rpartition("/")[2])))
+        hasty = await ask(api, body, kind)
+        assert (hasty.status_code, hasty.json()["status"]) == (200, "scored" if "scoring" in early else "accepted")
+        in_vain = await ask(api, body, kind, Prefer="wait=1")
+        assert (in_vain.status_code, in_vain.json()["id"]) == (200, hasty.json()["id"])
+        waiting = asyncio.create_task(ask(api, body, kind, Prefer="wait=20"))
+        await asyncio.sleep(0.1)
+        for service in {"scoring", "patterns"} - {*early}:
+            await stack.enter_async_context(api.world.worker(service))
+        # Long before the time is over.
+        answer = await asyncio.wait_for(waiting, 10)
+    assert (answer.status_code, answer.json()["status"]) == (200, "scored"), answer.text
+    assert answer.json()["category"] is not None
 
 
 async def test_of_several_preferences_none_is_lost(api: Api) -> None:
