@@ -1,7 +1,7 @@
 """Bulk submission: lines in, answers out, a chunk at a time, so memory stays the same however long the body is."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -67,10 +67,9 @@ class Duplex(ASGIStreamingResponse):
 
 
 class Bulk:
-    def __init__(self, runtime: Runtime, principal: Principal, now: datetime) -> None:
+    def __init__(self, runtime: Runtime, principal: Principal) -> None:
         self._runtime = runtime
         self._principal = principal
-        self._now = now
 
     async def answers(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """One JSON line for each line of the body, in order. A broken line does not touch the others."""
@@ -85,12 +84,14 @@ class Bulk:
     def _read(self, line: Line) -> FixSubmitted | ApiError:
         if isinstance(line, ApiError):
             return line
+        # Of this line: a long import goes on while what it tells of happens.
+        now = datetime.now(UTC)
         try:
             body = msgspec.json.decode(line, type=BulkLine)
             if body.external_id is None:
                 raise invalid("external_id", "an imported fix needs the name its repository gives it")
-            check_fix(self._principal, body, self._now)
-            return submitted(self._principal, body, identify(self._principal, body, None), self._now)
+            check_fix(self._principal, body, now)
+            return submitted(self._principal, body, identify(self._principal, body, None), now)
         except (ApiError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             return as_api_error(error)
 

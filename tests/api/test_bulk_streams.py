@@ -5,6 +5,7 @@ import json
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -51,6 +52,19 @@ async def test_an_answer_comes_while_the_request_is_still_being_sent(api: Api) -
     writer.write(chunk(line(64)) + b"0\r\n\r\n")
     while b'"line":65,' not in await asyncio.wait_for(reader.readline(), 10):
         pass
+    writer.close()
+
+
+async def test_what_happened_since_an_import_began_is_not_of_the_future(api: Api) -> None:
+    reader, writer = await begun(api)
+    writer.write(chunk(b"\n"))
+    await asyncio.sleep(0.5)
+    now = datetime.now(UTC).isoformat()
+    late = fix(external_id="late", submitted_at=now) | {"outcome": {"kind": "held", "observed_at": now}}
+    writer.write(chunk(json.dumps(late).encode()) + b"0\r\n\r\n")
+    while b'"line":2,' not in (said := await asyncio.wait_for(reader.readline(), 10)):
+        pass
+    assert b'"accepted"' in said
     writer.close()
 
 

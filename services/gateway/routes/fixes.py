@@ -1,6 +1,5 @@
 """`/v1/fixes`: hand in, ask, correct."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -61,7 +60,7 @@ async def submit_fix(
 )
 async def submit_bulk(request: Body, runtime: NamedDependency[Runtime]) -> Duplex:
     """NDJSON in, one fix of the past a line, with its `outcome` where known; NDJSON out, one answer a line."""
-    bulk = Bulk(runtime, caller(request), datetime.now(UTC))
+    bulk = Bulk(runtime, caller(request))
     return Duplex(iterator=bulk.answers(request.stream()), media_type="application/x-ndjson", status_code=200)
 
 
