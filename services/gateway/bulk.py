@@ -11,7 +11,7 @@ from litestar.types import Receive, Send
 
 from services.gateway.bodies import BulkLine
 from services.gateway.keys import Principal
-from services.gateway.problems import ApiError, as_api_error, details, invalid
+from services.gateway.problems import ApiError, as_api_error, details, invalid, not_utf8
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_fix, identify, submitted
 from services.gateway.views import BulkAnswer
@@ -92,7 +92,9 @@ class Bulk:
                 raise invalid("external_id", "an imported fix needs the name its repository gives it")
             check_fix(self._principal, body, now)
             return submitted(self._principal, body, identify(self._principal, body, None), now)
-        except (ApiError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError:
+            return not_utf8()
+        except (ApiError, msgspec.MsgspecError) as error:
             return as_api_error(error)
 
     async def _submit(self, fixes: Sequence[FixSubmitted]) -> dict[UUID, str | ApiError]:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Request
 
-from services.gateway.problems import ApiError, invalid
+from services.gateway.problems import ApiError, invalid, not_utf8
 
 JSON = "application/json"
 
@@ -26,7 +26,7 @@ class JsonRequest(Request[Any, Any, Any]):
                 await self.body()
             )
         except UnicodeDecodeError as error:
-            raise invalid("body", "is not UTF-8") from error
+            raise not_utf8() from error
 
 
 def media_type(header: str) -> str:

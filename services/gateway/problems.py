@@ -62,6 +62,10 @@ def invalid(field: str, message: str, code: str = "invalid_request") -> ApiError
     return ApiError(400, code, message, field=field)
 
 
+def not_utf8() -> ApiError:
+    return invalid("body", "is not UTF-8")
+
+
 def not_found(what: str) -> ApiError:
     return ApiError(404, "not_found", f"{what}: not found")
 

@@ -100,6 +100,14 @@ async def test_a_broken_line_is_refused_and_the_rest_kept(api: Api) -> None:
     assert fields == ["body", "diff", "external_id", "odd", "body"]
 
 
+async def test_a_line_that_is_not_utf8_is_refused_as_such_and_the_rest_kept(api: Api) -> None:
+    latin = json.dumps(line(1, title="Mu")).encode().replace(b"Mu", b"M\xfc")
+    answers = await send(api, [line(0), latin, line(2)])
+    assert [a["status"] for a in answers] == ["accepted", "rejected", "accepted"]
+    problem = answers[1]["problem"]
+    assert (problem["status"], problem["errors"]) == (400, [{"field": "body", "message": "is not UTF-8"}])
+
+
 async def test_a_line_over_the_limit_is_refused_by_its_number(api: Api) -> None:
     answers = await send(api, [line(0), b'{"diff":"' + b"x" * (5 << 20) + b'"}', line(1)])
     assert [a["status"] for a in answers] == ["accepted", "rejected", "accepted"]
