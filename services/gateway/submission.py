@@ -80,6 +80,12 @@ def check_time(field: str, at: datetime | None, now: datetime) -> None:
         raise invalid(field, "lies before 1970")
 
 
+def check_order(submitted_at: datetime | None, observed_at: datetime | None) -> None:
+    """Scoring would refuse the outcome, but whoever sent the line would never hear of it."""
+    if submitted_at is not None and observed_at is not None and observed_at < submitted_at:
+        raise invalid("outcome.observed_at", "lies before submitted_at")
+
+
 def identify(principal: Principal, body: FixBody, idempotency_key: str | None) -> UUID:
     """The repository's own name for the fix wins, then the caller's key; only a fix with neither is always new."""
     if body.external_id is not None:
@@ -134,3 +140,4 @@ def check_fix(principal: Principal, body: FixBody, now: datetime) -> None:
     check_change(body)
     if isinstance(body, BulkLine) and body.outcome is not None:
         check_time("outcome.observed_at", body.outcome.observed_at, now)
+        check_order(body.submitted_at, body.outcome.observed_at)

@@ -108,6 +108,17 @@ async def test_a_line_that_is_not_utf8_is_refused_as_such_and_the_rest_kept(api:
     assert (problem["status"], problem["errors"]) == (400, [{"field": "body", "message": "is not UTF-8"}])
 
 
+async def test_an_outcome_from_before_its_fix_is_refused_and_one_of_the_same_moment_is_not(api: Api) -> None:
+    times = ["2025-01-01T11:59:59+02:00", "2025-01-01T12:00:00+02:00"]
+    outcomes = [{"kind": "held", "observed_at": at} for at in times]
+    at = "2025-01-01T10:00:00Z"
+    answers = await send(api, [line(i, submitted_at=at, outcome=outcome) for i, outcome in enumerate(outcomes)])
+    assert [a["status"] for a in answers] == ["rejected", "accepted"]
+    assert [e["field"] for e in answers[0]["problem"]["errors"]] == ["outcome.observed_at"]
+    await settled(api, 1)
+    assert await api.world.owner.fetchval("select state from scoring.fix_outcomes") == "accepted"
+
+
 async def test_a_line_over_the_limit_is_refused_by_its_number(api: Api) -> None:
     answers = await send(api, [line(0), b'{"diff":"' + b"x" * (5 << 20) + b'"}', line(1)])
     assert [a["status"] for a in answers] == ["accepted", "rejected", "accepted"]
