@@ -37,6 +37,17 @@ async def test_an_outcome_by_the_repositorys_own_name(api: Api) -> None:
     assert path.endswith(str(fix_id("acme/shop", "pr-7")))
 
 
+async def test_one_key_on_two_routes_is_two_reports(api: Api) -> None:
+    path = await scored(api, external_id="pr-8")
+    key = {"Idempotency-Key": "k1"}
+    await api.post(f"{path}/outcome", {"kind": "held"}, headers=key, as_="reviewer")
+    await api.until(path, "status", "succeeded")
+    named = {"repository": "acme/shop", "external_id": "pr-8", "kind": "reverted"}
+    ids = {(await api.post("/v1/outcomes", named, headers=key, as_="reviewer")).json()["outcome_id"] for _ in range(2)}
+    assert len(ids) == 1
+    assert (await api.until(path, "status", "failed"))["outcome"]["kind"] == "reverted"
+
+
 async def test_nobody_reports_on_its_own_fix(api: Api) -> None:
     path = await scored(api)
     answer = await api.post(f"{path}/outcome", {"kind": "held"}, as_="agent")

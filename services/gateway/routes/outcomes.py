@@ -21,13 +21,13 @@ from shared.ids import fix_id as named_fix_id
 
 
 async def report(
-    runtime: NamedDependency[Runtime], principal: Principal, fix_id: UUID, body: OutcomeBody, key: str | None
+    runtime: NamedDependency[Runtime], principal: Principal, fix_id: UUID, body: OutcomeBody, outcome_id: UUID
 ) -> Response[OutcomeAccepted]:
     now = datetime.now(UTC)
     check_time("observed_at", body.observed_at, now)
     await refuse_submitter(runtime, principal, fix_id)
     event = OutcomeReported(
-        outcome_id=command_id(principal, f"/v1/fixes/{fix_id}/outcome", key),
+        outcome_id=outcome_id,
         fix_id=fix_id,
         reporter=principal.name,
         kind=body.kind,
@@ -58,7 +58,9 @@ async def report_outcome(
     idempotency_key: IdempotencyKey = None,
 ) -> Response[OutcomeAccepted]:
     """The latest report of a reporter counts; the earlier ones are kept."""
-    return await report(runtime, caller(request), fix_id, data, idempotency_key)
+    principal = caller(request)
+    outcome_id = command_id(principal, f"/v1/fixes/{fix_id}/outcome", idempotency_key)
+    return await report(runtime, principal, fix_id, data, outcome_id)
 
 
 @post("/v1/outcomes", status_code=202, guards=[requires("report")])
@@ -70,4 +72,5 @@ async def report_named_outcome(
 ) -> Response[OutcomeAccepted]:
     """The same, for callers who know the fix by its repository's name for it."""
     fix_id = named_fix_id(data.repository, data.external_id)
-    return await report(runtime, caller(request), fix_id, data, idempotency_key)
+    principal = caller(request)
+    return await report(runtime, principal, fix_id, data, command_id(principal, "/v1/outcomes", idempotency_key))
