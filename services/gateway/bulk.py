@@ -10,8 +10,9 @@ from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import Receive, Send
 
 from services.gateway.bodies import BulkLine
+from services.gateway.json_request import decoded
 from services.gateway.keys import Principal
-from services.gateway.problems import ApiError, as_api_error, details, invalid, not_utf8
+from services.gateway.problems import ApiError, as_api_error, details, invalid
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_fix, identify, submitted
 from services.gateway.views import BulkAnswer
@@ -87,13 +88,11 @@ class Bulk:
         # Of this line: a long import goes on while what it tells of happens.
         now = datetime.now(UTC)
         try:
-            body = msgspec.json.decode(line, type=BulkLine)
+            body: BulkLine = decoded(BulkLine, line)
             if body.external_id is None:
                 raise invalid("external_id", "an imported fix needs the name its repository gives it")
             check_fix(self._principal, body, now)
             return submitted(self._principal, body, identify(self._principal, body, None), now)
-        except UnicodeDecodeError:
-            return not_utf8()
         except (ApiError, msgspec.MsgspecError) as error:
             return as_api_error(error)
 

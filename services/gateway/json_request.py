@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Request
 
-from services.gateway.problems import ApiError, invalid, not_utf8
+from services.gateway.problems import ApiError, body_error, invalid
 
 JSON = "application/json"
 
@@ -21,12 +21,17 @@ class JsonRequest(Request[Any, Any, Any]):
         """The body, straight as what the route takes. Raises `ApiError` 415 and 400."""
         if media_type(self.headers.get("content-type", JSON)) != JSON:
             raise ApiError(415, "unsupported_media_type", f"the body is read as {JSON}; say so in Content-Type")
-        try:
-            return decoder(self.route_handler.parsed_fn_signature.parameters["data"].annotation).decode(
-                await self.body()
-            )
-        except UnicodeDecodeError as error:
-            raise not_utf8() from error
+        return decoded(self.route_handler.parsed_fn_signature.parameters["data"].annotation, await self.body())
+
+
+def decoded(annotation: Any, body: bytes) -> Any:
+    """Raises `ApiError` 400 for what does not fit, and `msgspec.MsgspecError` for what is no JSON."""
+    try:
+        return decoder(annotation).decode(body)
+    except UnicodeDecodeError as error:
+        raise invalid("body", "is not UTF-8") from error
+    except msgspec.ValidationError as error:
+        raise body_error(error, body) from error
 
 
 def media_type(header: str) -> str:

@@ -134,8 +134,9 @@ class Route:
         codes += WITH_IDEMPOTENCY_KEY if self._takes("Idempotency-Key") else ()
         codes += ["not_found"] if "{" in self._template else []
         if self._body:
-            fields = msgspec.structs.fields(self.sent[0])
-            codes += [WITH_FIELD[field.name] for field in fields if field.name in WITH_FIELD]
+            _, parts = msgspec.json.schema_components(self.sent)
+            fields = {name for part in parts.values() for name in part.get("properties", ())}
+            codes += [code for field, code in WITH_FIELD.items() if field in fields]
         found: dict[int, list[str]] = {}
         for code in sorted(set(codes)):
             found.setdefault(CODES[code].status, []).append(code)

@@ -1,6 +1,8 @@
 """RFC 9457: every refusal is `application/problem+json` with a stable `code` and the field it speaks of."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -18,6 +20,9 @@ MEDIA_TYPE = "application/problem+json"
 NO_BODY = "'data'"
 TYPE_BASE = "/docs#problem-"
 FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+# What msgspec says in place of a name in a mapping; the only ones in bodies are of numbers.
+SOME = "[...]"
+STEP = re.compile(r"[^.\[\]]+")
 
 NAMED_FIELD = re.compile(r"(?:unknown|missing required) field `([^`]+)`")
 
@@ -41,7 +46,7 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
-        self.errors = (FieldError(field, detail),) if field else ()
+        self.errors: tuple[FieldError, ...] = (FieldError(field, detail),) if field else ()
         seconds = CODES[code].retry_after if retry_after is None else retry_after
         self.headers = {} if seconds is None else {"Retry-After": str(seconds)}
         self.violated_policies: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
@@ -60,10 +65,6 @@ def value_of(reply: Reply) -> bytes:
 
 def invalid(field: str, message: str, code: str = "invalid_request") -> ApiError:
     return ApiError(400, code, message, field=field)
-
-
-def not_utf8() -> ApiError:
-    return invalid("body", "is not UTF-8")
 
 
 def not_found(what: str) -> ApiError:
@@ -132,11 +133,36 @@ def _of_framework(error: HTTPException) -> ApiError:
     return known
 
 
-def body_error(error: Exception) -> ApiError:
+def body_error(error: Exception, body: bytes = b"") -> ApiError:
     """A message of msgspec, taken apart into the field and what is wrong with it."""
     text = str(error)
     found = FIELD.search(text)
-    return _invalid_at(found.group(1) if found else "", FIELD.sub("", text))
+    path = found.group(1) if found else ""
+    if body and path.endswith(SOME):
+        path = no_number(path.removesuffix(SOME), body)
+    return _invalid_at(path, FIELD.sub("", text))
+
+
+def no_number(path: str, body: bytes) -> str:
+    """The field that is none, of those at `path`, which all have to be."""
+    try:
+        fields: Any = msgspec.json.decode(body)
+        for step in STEP.findall(path):
+            fields = fields[int(step) if isinstance(fields, list) else step]
+        return next(f"{path}.{name}" for name, value in fields.items() if type(value) not in (int, float))
+    except Exception:
+        # What follows was not read yet, and may be anything: no JSON, no UTF-8, the same name once more.
+        return path
+
+
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """Whatever is refused meanwhile is named as the part of the body that it is: `items[3].diff`."""
+    try:
+        yield
+    except ApiError as error:
+        error.errors = tuple(FieldError(f"{place}.{part.field}", part.message) for part in error.errors)
+        raise
 
 
 def _invalid_at(path: str, message: str) -> ApiError:

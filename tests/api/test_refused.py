@@ -33,6 +33,7 @@ REFUSED = {
     "from the future": (fix(submitted_at=(datetime.now(UTC) + timedelta(days=1)).isoformat()), "submitted_at"),
     "naive time": (fix(submitted_at="2026-01-01T00:00:00"), "submitted_at"),
     "unknown feature": (fix(diff=None, features={"nonsense": 1.0}), "features"),
+    "feature that is no number": (fix(diff=None, features={"files": 1, "la": "7"}), "features.la"),
     "empty agent": (fix(agent_id=""), "agent_id"),
     "learning that is no id": (fix(learning_ids=["x"]), "learning_ids[0]"),
 }
@@ -52,6 +53,35 @@ async def test_a_body_that_does_not_fit_names_the_field(api: Api, case: str) -> 
     assert [e["field"] for e in problem["errors"]] == [field]
     assert problem["code"] in ("invalid_request", "invalid_diff")
     assert problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        ({"agent_id": ""}, "agent_id"),
+        ({"agent_id": "copilot"}, "agent_id"),
+        ({"diff": "hello"}, "diff"),
+        ({"diff": None}, "diff"),
+        ({"paths": ["a.py"]}, "paths"),
+        ({"diff": None, "features": {"la": 1}}, "features"),
+        ({"diff": None, "features": {"files": 1, "la": None}}, "features.la"),
+    ],
+)
+async def test_a_question_among_many_that_does_not_fit_is_named_by_its_place(
+    api: Api, item: dict[str, object], field: str
+) -> None:
+    api.keys["narrow"] = await api.world.key("narrow", ["read"], ["claude*"])
+    fits = {"agent_id": "claude", "repository": "acme/shop", "diff": diff()}
+    answer = await api.post("/v1/confidence/batch", {"items": [fits, fits, fits, fits | item]}, as_="narrow")
+    assert answer.status_code in (400, 403), answer.text
+    assert [e["field"] for e in answer.json()["errors"]] == [f"items[3].{field}"]
+
+
+@pytest.mark.parametrize("rest", [b"", b"]", b'"title": "\xff"}', b'"features": null}', b'"x": ' + b"[" * 100_000])
+async def test_a_body_that_is_wrong_twice_is_refused_for_the_first(api: Api, rest: bytes) -> None:
+    content = b'{"agent_id": "a", "repository": "r", "features": {"la": "7"}, ' + rest
+    answer = await api.call("POST", "/v1/fixes", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "features"), answer.text
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"[]", b"\xff\xfe", b'"x"', b"null"])

@@ -10,7 +10,7 @@ from litestar.params import FromQuery, JSONBody
 from services.gateway.bodies import ConfidenceBatchBody, ConfidenceBody
 from services.gateway.guards import caller, requires
 from services.gateway.predictions import question_of
-from services.gateway.problems import ApiError, details
+from services.gateway.problems import ApiError, details, within
 from services.gateway.runtime import Runtime
 from services.gateway.submission import candidate, check_change, check_claims
 from services.gateway.views import ConfidenceBatch
@@ -38,9 +38,11 @@ async def score_batch(
     explain: FromQuery[bool] = False,
 ) -> Response[ConfidenceBatch]:
     """In the order of `items`; an item that cannot be scored is answered with its problem."""
-    candidates = [candidate(caller(request), item, explain) for item in data.items]
-    for item in data.items:
-        check_change(item)
+    candidates = []
+    for number, item in enumerate(data.items):
+        with within(f"items[{number}]"):
+            candidates.append(candidate(caller(request), item, explain))
+            check_change(item)
     replies = await runtime.commands(CONFIDENCE, candidates)
     items = [reply.value if reply.problem is None else details(ApiError.of(reply.problem)) for reply in replies]
     return Response(msgspec.json.encode({"items": items}), media_type="application/json")  # type: ignore[arg-type]
