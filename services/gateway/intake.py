@@ -23,7 +23,8 @@ MARKER = "fix"
 MAX_WAIT_SECONDS = 30
 # In this order: of a fix that is not scored nobody can see whether it is categorized.
 TOLD_BY: dict[Step, str] = {"scored": "scored_at", "categorized": "category"}
-PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.I)
+# Or another preference's quoted value, whatever it says; one without an end goes on to the end.
+PREFER_WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})|"(?:[^"\\]|\\.)*"?', re.I)
 
 
 def preferences(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -33,8 +34,8 @@ def preferences(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 def wait_seconds(preferred: str) -> int:
     """A preference that cannot be read is ignored."""
-    found = PREFER_WAIT.search(preferred)
-    return min(int(found.group(1)), MAX_WAIT_SECONDS) if found else 0
+    said = next(filter(None, PREFER_WAIT.findall(preferred)), "0")
+    return min(int(said), MAX_WAIT_SECONDS)
 
 
 def finished(fix: Fix) -> bool:
