@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from services.gateway.problems import MEDIA_TYPE, ApiError, details
+from services.gateway.problems import MEDIA_TYPE, ApiError, details, invalid
 
 # From the first byte of a request, or from the connection's begin, to the last of its headers.
 HEADER_SECONDS = 10.0
@@ -84,7 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_time()
-        self._problem = head_problem(self.url, self.headers)
+        self._problem = head_problem(self.url, self.headers, self.parser.get_http_version())
         if self._problem is not None:
             raise Refused
         super().on_headers_complete()
@@ -190,19 +190,28 @@ def whole_body(receive: object) -> bytes | None:
     return None if not isinstance(cycle, RequestResponseCycle) or cycle.more_body else bytes(cycle.body)
 
 
-def head_problem(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> ApiError | None:
-    """Names are in lower case. None for a head that is within the limits."""
+def head_problem(url: bytes, headers: Sequence[tuple[bytes, bytes]], version: str) -> ApiError | None:
+    """Names are in lower case. None for a head that is within the limits, and leaves no doubt of what is asked."""
     if len(url) > MAX_URL_BYTES:
         return url_too_long()
     if len(headers) > MAX_HEADERS:
         return headers_too_large()
-    size = 0
+    size = hosts = 0
+    codings = []
     for name, value in headers:
         size += len(name) + len(value)
+        if name == b"host":
+            hosts += 1
+        if name == b"transfer-encoding":
+            codings.append(value.strip().lower())
         if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
             problem = ApiError(415, "unsupported_media_type", "a body is sent as it is, without a coding")
             problem.headers["Accept-Encoding"] = "identity"
             return problem
+    if hosts > 1 or (hosts == 0 and version != "1.0"):
+        return invalid("Host", f"is sent once, not {hosts} times")
+    if codings not in ([], [b"chunked"]):
+        return invalid("Transfer-Encoding", "is chunked and nothing else, or left out")
     return headers_too_large() if size > MAX_HEADER_BYTES else None
 
 

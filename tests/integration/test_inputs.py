@@ -165,6 +165,32 @@ async def test_headers_are_limited_in_number_and_size_and_name_no_coding(
     assert await raw.closed()
 
 
+@pytest.mark.parametrize(
+    ("version", "headers", "status"),
+    [
+        ("1.1", [], 400),
+        ("1.1", ["Host: x", "Host: x"], 400),
+        ("1.1", ["Host: x"], 200),
+        ("1.1", ["Host:"], 200),
+        ("1.0", [], 200),
+        ("1.0", ["Host: x", "host: y"], 400),
+        ("1.1", ["Host: x", "Transfer-Encoding: gzip, chunked"], 400),
+        ("1.1", ["Host: x", "Transfer-Encoding: gzip", "Transfer-Encoding: chunked"], 400),
+        ("1.1", ["Host: x", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"], 400),
+        ("1.1", ["Host: x", "Transfer-Encoding: identity"], 400),
+        ("1.1", ["Host: x", "Transfer-Encoding: Chunked "], 200),
+    ],
+)
+async def test_a_head_that_others_may_read_otherwise_is_refused(
+    api: Api, version: str, headers: list[str], status: int
+) -> None:
+    raw = await Raw.to(api)
+    body = "0\r\n\r\n" if "encoding" in str(headers).lower() else ""
+    raw.say("\r\n".join([f"GET /healthz HTTP/{version}", *headers, "", body]))
+    assert await raw.answer() == (status, "invalid_request" if status == 400 else "")
+    assert status == 200 or await raw.closed()
+
+
 async def test_a_url_is_limited_in_length(api: Api) -> None:
     answer = await api.get("/v1/fixes", params={"q": "x" * MAX_URL_BYTES})
     assert (answer.status_code, answer.json()["code"]) == (414, "url_too_long")
