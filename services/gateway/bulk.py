@@ -1,18 +1,20 @@
 """Bulk submission: lines in, answers out, a chunk at a time, so memory stays the same however long the body is."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from litestar.exceptions import HTTPException
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import Receive, Send
 
 from services.gateway.bodies import BulkLine
 from services.gateway.json_request import decoded
 from services.gateway.keys import Principal
-from services.gateway.problems import ApiError, as_api_error, details, invalid
+from services.gateway.problems import LEFT, ApiError, as_api_error, details, invalid
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_fix, identify, submitted
 from services.gateway.views import BulkAnswer
@@ -24,6 +26,8 @@ MAX_LINE_BYTES = 4 << 20
 
 # A line as it came, or why it is refused unread.
 Line = bytes | ApiError
+
+log = logging.getLogger(__name__)
 
 
 async def lines(body: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, Line]]:
@@ -74,13 +78,24 @@ class Bulk:
 
     async def answers(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """One JSON line for each line of the body, in order. A broken line does not touch the others."""
-        async for chunk in chunks(body):
-            read = [self._read(line) for _, line in chunk]
-            done = await self._submit([item for item in read if isinstance(item, FixSubmitted)])
-            for (number, _), item in zip(chunk, read, strict=True):
-                outcome = item if isinstance(item, ApiError) else done[item.id]
-                identity = None if isinstance(item, ApiError) else item.id
-                yield msgspec.json.encode(answer(number, identity, outcome)) + b"\n"
+        last = 0
+        try:
+            async for chunk in chunks(body):
+                for said in await self._answered(chunk):
+                    yield msgspec.json.encode(said) + b"\n"
+                    last = said.line
+        except HTTPException as error:
+            if error.detail != LEFT:
+                raise
+            log.warning("%s left in the middle of an import, answered up to line %d", self._principal.name, last)
+
+    async def _answered(self, chunk: Sequence[tuple[int, Line]]) -> list[BulkAnswer]:
+        read = [self._read(line) for _, line in chunk]
+        done = await self._submit([item for item in read if isinstance(item, FixSubmitted)])
+        return [
+            answer(number, None, item) if isinstance(item, ApiError) else answer(number, item.id, done[item.id])
+            for (number, _), item in zip(chunk, read, strict=True)
+        ]
 
     def _read(self, line: Line) -> FixSubmitted | ApiError:
         if isinstance(line, ApiError):

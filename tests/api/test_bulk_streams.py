@@ -13,7 +13,7 @@ import pytest
 from shared.ids import fix_id
 from shared.topology import GIB, STREAMS, declare, stream_config
 from tests.diffs import diff, fix
-from tests.world import LOG_BYTES, Api, World
+from tests.world import LOG_BYTES, Api, World, eventually
 
 LINES = {"content-type": "application/x-ndjson"}
 # What the two sockets and the server's own buffers hold at most, with room to spare.
@@ -66,6 +66,21 @@ async def test_what_happened_since_an_import_began_is_not_of_the_future(api: Api
         pass
     assert b'"accepted"' in said
     writer.close()
+
+
+async def test_who_leaves_within_an_import_is_told_of_in_one_line(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    reader, writer = await begun(api)
+    for number in range(65):
+        writer.write(chunk(line(number)))
+    while b'"line":64,' not in await asyncio.wait_for(reader.readline(), 10):
+        pass
+    writer.transport.abort()
+
+    async def logged() -> list[str]:
+        return [record.getMessage() for record in caplog.records]
+
+    assert await eventually(logged) == ["owner left in the middle of an import, answered up to line 64"]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 async def test_the_memory_of_an_import_does_not_grow_with_its_length(api: Api) -> None:
