@@ -64,7 +64,8 @@ class Operation:
         return schema["maximum"] if schema["type"] == "integer" else uuid4()
 
     def broken(self) -> Iterator[dict[str, Any]]:
-        """Requests that its schema forbids: a body, and each of its parameters that can be wrong."""
+        """Requests that its schema forbids: a body, each of its parameters that can be wrong, and one that it lacks."""
+        yield {"params": {"nonsense": 1}}
         if self.body is not None:
             yield {"json": {"nonsense": 1}}
         for parameter in self.parameters:

@@ -14,7 +14,7 @@ from services.gateway.cors import Cors
 from services.gateway.descriptions import Descriptions
 from services.gateway.edge import Edge
 from services.gateway.idempotency import Idempotent
-from services.gateway.json_request import JsonRequest, refuse_null
+from services.gateway.json_request import JsonRequest, check_query
 from services.gateway.problems import respond
 from services.gateway.route_names import names_of
 from services.gateway.routes import (
@@ -127,7 +127,7 @@ def create_app(settings: GatewaySettings) -> Edge | Cors:
         lifespan=[lifespan],
         dependencies={"runtime": Provide(provide_runtime), "descriptions": Provide(provide_descriptions)},
         request_class=JsonRequest,
-        before_request=refuse_null,
+        before_request=check_query,
         middleware=[DefineMiddleware(IDEMPOTENT, claims=runtime.claims)],
         exception_handlers={Exception: _respond},
         openapi_config=None,

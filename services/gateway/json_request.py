@@ -1,19 +1,24 @@
 """How a route reads its request: by the letter of the API's description.
 
-The framework would take `0` for `false`, `"2"` for a number, `null` in a query for nothing, and any media type for
-JSON.
+The framework would take `0` for `false`, `"2"` for a number, `null` in a query for nothing, any media type for JSON,
+and would pass over a parameter that it does not know: a typo in a filter would widen it to everything.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
+from litestar.params import QueryParameter
+from litestar.typing import FieldDefinition
 
 from services.gateway.problems import ApiError, body_error, invalid
 
 JSON = "application/json"
+# Who asks beside it, such as a probe or a browser, may add what it likes.
+API = "/v1/"
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -48,11 +53,26 @@ def takes_text(annotation: Any) -> bool:
     return str in (annotation, *get_args(annotation))
 
 
-async def refuse_null(request: Request[Any, Any, Any]) -> None:
-    """Raises `ApiError` 400 for `null` as the value of a parameter that is no text."""
-    if b"=null" not in request.scope["query_string"]:
+def of_query(fields: Mapping[str, FieldDefinition]) -> dict[str, FieldDefinition]:
+    """What a route takes in its query, by the names that it has there."""
+    found = [(field, field.kwarg_definition) for field in fields.values()]
+    return {known.name or field.name: field for field, known in found if isinstance(known, QueryParameter)}
+
+
+async def check_query(request: Request[Any, Any, Any]) -> None:
+    """Raises `ApiError` 400 for a parameter that the route does not take, for one that comes twice, and for `null` as
+    the value of one that is no text.
+    """
+    query = request.scope["query_string"]
+    if not query or not request.scope["path"].startswith(API):
         return
-    fields = request.route_handler.parsed_fn_signature.parameters
-    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1")):
-        if value == "null" and name in fields and not takes_text(fields[name].annotation):
+    known = of_query(request.route_handler.parsed_fn_signature.parameters)
+    seen = set()
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            raise invalid(name, f"no such parameter: {name}; there are {', '.join(known) or 'none'}")
+        if name in seen:
+            raise invalid(name, "has one value; send it once")
+        if value == "null" and not takes_text(known[name].annotation):
             raise invalid(name, "is no value; leave the parameter out")
+        seen.add(name)

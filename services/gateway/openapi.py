@@ -13,7 +13,7 @@ from services.gateway.answers import OPERATIONS, TAGS, Text
 from services.gateway.codes import CODES
 from services.gateway.finishing import TAGGED
 from services.gateway.guards import Requires
-from services.gateway.parameters import IF_NONE_MATCH, can_be_wrong, from_signature, without_none
+from services.gateway.parameters import IF_NONE_MATCH, from_signature, without_none
 from services.gateway.responses import (
     LIMITS,
     example_components,
@@ -35,6 +35,7 @@ INFO = {
     "summary": "Judges fixes proposed by coding agents by precedent.",
     "description": "For every proposed fix: a calibrated probability that the change will hold, what kind of change it "
     "is, and what was learned about its like. Errors are RFC 9457 problems with a stable `code`; `null` is not known. "
+    "Fields and query parameters that an operation does not take are refused, and so is a parameter given twice. "
     "What is wrong before it is a request is refused for every path: 408 `request_timeout`, 414 `url_too_long`, "
     "431 `headers_too_large`.",
 }
@@ -45,8 +46,9 @@ SECURITY = {
 }
 
 # Codes that follow from the shape of a route.
-WITH_KEY = ("unauthenticated", "forbidden", "overloaded", "rate_limited", "store_unavailable")
-WITH_BODY = ("invalid_request", "too_large", "unsupported_media_type")
+# Whatever its parameters are, another one is refused.
+WITH_KEY = ("unauthenticated", "forbidden", "overloaded", "rate_limited", "store_unavailable", "invalid_request")
+WITH_BODY = ("too_large", "unsupported_media_type")
 WITH_IDEMPOTENCY_KEY = ("idempotency_in_progress", "idempotency_mismatch")
 WITH_FIELD = {"agent_id": "agent_not_allowed", "diff": "invalid_diff"}
 
@@ -130,7 +132,6 @@ class Route:
     def problems(self) -> dict[int, list[str]]:
         """Codes by status."""
         codes = [*(WITH_KEY if self.scope else ()), *(WITH_BODY if self._body else ()), *self._line.problems]
-        codes += ["invalid_request"] if any(map(can_be_wrong, self._parameters)) else []
         codes += WITH_IDEMPOTENCY_KEY if self._takes("Idempotency-Key") else ()
         codes += ["not_found"] if "{" in self._template else []
         if self._body:

@@ -57,8 +57,3 @@ def _explained(place: str, name: str, known: ParameterKwarg) -> dict[str, Any]:
         return {"description": known.description}
     meaning, shown = term(place, name)
     return {"description": meaning} | ({} if shown is None else {"example": shown})
-
-
-def can_be_wrong(parameter: dict[str, Any]) -> bool:
-    """No route stands behind a path whose id is no UUID, so such a request never gets as far as being read."""
-    return (parameter["in"], parameter["schema"].get("format")) != ("path", "uuid")

@@ -119,6 +119,40 @@ async def test_a_query_that_does_not_fit_is_refused(api: Api, query: str) -> Non
     assert answer.json()["errors"][0]["field"] == query.split("=")[0]
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/fixes?agnet_id=claude", "agnet_id"),
+        ("/v1/fixes?agnet_id", "agnet_id"),
+        ("/v1//fixes/?agnet_id=claude", "agnet_id"),
+        ("/v1/fixes?limit=1&limit=2", "limit"),
+        (f"/v1/fixes/{UUID(int=0)}?fields=id", "fields"),
+        ("/v1/learnings/handbook?limit=3", "limit"),
+        ("/v1/stats/overview?since=2026", "since"),
+        ("/v1/events?kind=fixes.scored", "kind"),
+        ("/v1/events?type=fixes.scored&type=fixes.categorized", "type"),
+    ],
+)
+async def test_a_parameter_that_a_read_does_not_take_is_refused_each_time(api: Api, path: str, field: str) -> None:
+    for _ in range(2):  # also of what the cache could have kept
+        answer = await api.get(path)
+        assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (400, [field]), answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/fixes", "/v1/confidence", "/v1/patterns/analyze", "/v1/fixes/bulk"])
+async def test_a_parameter_that_a_post_does_not_take_is_refused(api: Api, path: str) -> None:
+    answer = await api.post(f"{path}?explian=true", fix())
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "explian"), answer.text
+
+
+@pytest.mark.parametrize("query", ["repo=acme/shop", "repository=", "repository", "repository=a&repository=b"])
+async def test_thresholds_of_everybody_are_set_by_no_slip(api: Api, query: str) -> None:
+    before = (await api.get("/v1/thresholds")).json()
+    answer = await api.call("PUT", f"/v1/thresholds?{query}", json={"auto_merge": 0.9, "block": 0.1})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, query.split("=")[0]), answer.text
+    assert (await api.get("/v1/thresholds")).json() == before
+
+
 async def test_an_unknown_fix_is_404(api: Api) -> None:
     answer = await api.get(f"/v1/fixes/{uuid4()}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

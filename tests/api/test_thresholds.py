@@ -9,7 +9,7 @@ EVERYBODY = {"repository": "", "auto_merge": 0.95, "block": 0.6, "inherited": Fa
 
 
 async def put(api: Api, repository: str, **body: Any) -> Any:
-    return await api.call("PUT", "/v1/thresholds", params={"repository": repository}, json=body)
+    return await api.call("PUT", "/v1/thresholds", params={"repository": repository} if repository else {}, json=body)
 
 
 async def decision(api: Api, **fields: Any) -> str:

@@ -14,28 +14,31 @@ from services.gateway.views import Thresholds
 from shared.contracts.commands import THRESHOLDS_SET, ThresholdsSet
 
 OfRepository = Annotated[
-    str,
+    str | None,
     QueryParameter(
-        max_length=300, pattern=NO_NUL, description="The repository; left out, what holds for all that have none."
+        min_length=1,
+        max_length=300,
+        pattern=NO_NUL,
+        description="The repository; left out, what holds for all that have none.",
     ),
 ]
 
 
 @get("/v1/thresholds", guards=[requires("operate")])
-async def get_thresholds(runtime: NamedDependency[Runtime], repository: OfRepository = "") -> Thresholds:
+async def get_thresholds(runtime: NamedDependency[Runtime], repository: OfRepository = None) -> Thresholds:
     """The thresholds that decisions on a repository's fixes follow."""
-    return await runtime.model_reads.thresholds(repository)
+    return await runtime.model_reads.thresholds(repository or "")
 
 
 @put("/v1/thresholds", guards=[requires("operate")])
 async def put_thresholds(
-    runtime: NamedDependency[Runtime], data: JSONBody[ThresholdsBody], repository: OfRepository = ""
+    runtime: NamedDependency[Runtime], data: JSONBody[ThresholdsBody], repository: OfRepository = None
 ) -> Thresholds:
     """Sets a repository's thresholds. They hold for every decision from the answer on; earlier ones stay as they
     were made.
     """
     if data.block >= data.auto_merge:
         raise invalid("block", "must be below auto_merge")
-    command = ThresholdsSet(repository=repository, auto_merge=data.auto_merge, block=data.block)
+    command = ThresholdsSet(repository=repository or "", auto_merge=data.auto_merge, block=data.block)
     kept = await runtime.command(THRESHOLDS_SET, command, ThresholdsSet)
     return Thresholds(repository=kept.repository, auto_merge=kept.auto_merge, block=kept.block, inherited=False)
