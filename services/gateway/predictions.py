@@ -95,6 +95,11 @@ class Predictions:
         self._word: bytes | None = None
         self._keeping: asyncio.Task[None] | None = None
 
+    @property
+    def _keeps(self) -> bool:
+        """Only what a model said is kept: with `model_scoring` off the formula answers, and nothing kept is told."""
+        return self._flags.on("cache") and self._flags.on("model_scoring")
+
     async def of(self, question: Question) -> bytes:
         """The body of the answer. Raises `ApiError`."""
         found = await self.look_up(question)
@@ -102,7 +107,7 @@ class Predictions:
 
     async def look_up(self, question: Question) -> Sequence[bytes | None]:
         """The values of `question.keys`, of which none is known while Redis is away."""
-        if not self._flags.on("cache"):
+        if not self._keeps:
             return None, None
         try:
             [(word, data)] = await self._connections.ask(("MGET", *question.keys))
@@ -119,7 +124,7 @@ class Predictions:
 
     def _judge(self, found: Sequence[bytes | None]) -> tuple[bytes | None, str]:
         word, data = found[0], found[1] if len(found) > 1 else None
-        if data is None or not self._flags.on("cache"):
+        if data is None or not self._keeps:
             return None, "miss"
         try:
             kept = msgspec.msgpack.decode(data, type=Kept)
@@ -152,7 +157,7 @@ class Predictions:
             # What moved between the question and now may have come before the answer, or after it.
             word = word if word == ahead.word else None
         else:
-            if word is None and self._flags.on("cache"):
+            if word is None and self._keeps:
                 [word] = await self._generations.of([GENERATION]) or (None,)
             reply = await self._ask_scoring(question.encoded)
         said = value_of(reply)

@@ -38,7 +38,6 @@ class Answers:
     ) -> None:
         self._slot, self._scoring_on, self._renewed, self._metrics = slot, scoring_on, renewed, metrics
         self._thresholds: Mapping[str, Thresholds] = {}
-        self._told = scoring_on()
 
     async def serve(self, promoted: ModelPromoted) -> None:
         if await self._slot.serve(promoted):
@@ -47,11 +46,6 @@ class Answers:
     async def decide_by(self, thresholds: Mapping[str, Thresholds]) -> None:
         if thresholds != self._thresholds:
             self._thresholds = thresholds
-            await self._renewed()
-
-    async def follow_flag(self) -> None:
-        if self._scoring_on() != self._told:
-            self._told = self._scoring_on()
             await self._renewed()
 
     def __call__(self, changes: Sequence[Change], known: Sequence[Known]) -> list[Answer]:

@@ -72,7 +72,6 @@ def create_app(settings: ScoringSettings) -> Worker:
 
     async def refresh() -> None:
         await begin()
-        await answers.follow_flag()
         await handlers.settle_waiting()
 
     bus.on_reconnect.append(serve_champion)

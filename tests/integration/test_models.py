@@ -209,6 +209,25 @@ async def test_with_the_flag_off_the_formula_answers_although_there_is_a_model(w
     await answer_with(world, "confidence-1")
 
 
+async def test_with_the_flag_off_no_gateway_tells_what_the_model_said_before(world: World) -> None:
+    await registered(world, 1, trained())
+    await world.start("scoring")
+    await answer_with(world, "confidence-1")
+    one, other = await world.gateway(), await world.gateway()
+    asked = {"agent_id": "claude", "repository": "acme/shop", "diff": submitted().diff}
+
+    async def said(source: str, cached: bool) -> bool:
+        answers = [(await api.post("/v1/confidence", asked)).json() for api in (one, other)]
+        return all((answer["source"], answer["cached"]) == (source, cached) for answer in answers)
+
+    for _ in range(2):
+        await eventually(lambda: said("model", cached=True))
+        await one.call("PUT", "/v1/flags/model_scoring", json={"on": False})
+        await eventually(lambda: said("formula", cached=False), seconds=3)
+        assert all([await said("formula", cached=False) for _ in range(3)])
+        await one.call("PUT", "/v1/flags/model_scoring", json={"on": True})
+
+
 async def test_a_list_is_answered_in_order_and_only_those_are_explained_that_ask(world: World) -> None:
     await registered(world, 1, trained())
     await world.start("scoring")
