@@ -109,6 +109,7 @@ left join scoring.fix_outcomes o on o.fix_id = f.id and o.effective
 where f.id = any($1::uuid[]) and f.scored_at is not null
 """
 STORED_FIXES = "select id from scoring.agent_auto_fixes where id = any($1::uuid[])"
+REVISION = "select revision from patterns.fix_patterns where fix_id = $1"
 SUBMITTER = "select principal from scoring.agent_auto_fixes where id = $1"
 
 MODEL = """
@@ -168,6 +169,11 @@ class Queries(Reads):
     async def submitter(self, fix_id: UUID) -> str | None:
         principal: str | None = await self._ask(lambda pool: pool.fetchval(SUBMITTER, fix_id))
         return principal
+
+    async def revision(self, fix_id: UUID) -> int | None:
+        """Of what patterns says of the fix; None while it says nothing."""
+        revision: int | None = await self._ask(lambda pool: pool.fetchval(REVISION, fix_id))
+        return revision
 
     async def model(self, version: str) -> Model | None:
         return await self._one(Model, MODEL + "where version = $1", version)

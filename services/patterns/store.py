@@ -100,7 +100,7 @@ from (
 """
 CORRECT = f"""
 update patterns.fix_patterns f set corrected_category = $2, corrected_by = $3, revision = f.revision + 1
-where f.fix_id = $1 returning {SPOKEN}
+where f.fix_id = $1 and ($4::int is null or f.revision = $4) returning {SPOKEN}
 """
 
 
@@ -187,7 +187,11 @@ class Store:
         async with self._pool.acquire() as connection, connection.transaction():
             if not await take(connection, SCHEMA, [command.command_id]):
                 return []
-            row = await connection.fetchrow(CORRECT, command.fix_id, command.category, command.principal)
+            row = await connection.fetchrow(
+                CORRECT, command.fix_id, command.category, command.principal, command.revision
+            )
+            if row is None and command.revision is not None:
+                refuse(412, "precondition_failed", "it has changed since you read it; read it again")
             if row is None:
                 refuse(404, "not_found", "fix: not found, or not yet known")
             envelopes = [announce(row)]

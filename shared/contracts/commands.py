@@ -124,10 +124,13 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """`revision` is the one that the caller has seen (`If-Match`); null: any."""
+
     command_id: UUID
     fix_id: UUID
     category: Literal["bug-fix", "performance", "security", "refactor"]
     principal: str
+    revision: int | None = None
 
 
 class PatternRelatedTo(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """`If-None-Match` spares the body, `If-Match` the lost update."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -60,6 +62,17 @@ async def test_a_fix_is_corrected_only_as_it_was_seen(api: Api) -> None:
     assert (await read(api, path)).json()["category"] == "security"
     anyhow = await api.call("PATCH", path, json={"category": "refactor"}, headers={"If-Match": "*"})
     assert anyhow.status_code == 200
+
+
+async def test_of_two_who_correct_what_they_saw_at_the_same_time_one_is_refused(api: Api) -> None:
+    path = f"/v1/fixes/{(await api.post('/v1/fixes', fix(), headers={'Prefer': 'wait=9'})).json()['id']}"
+    # Neither is what it is already: that would be no change, and both right.
+    for asked in (("security", "refactor"), ("performance", "bug-fix"), ("security", "refactor")):
+        seen = {"If-Match": (await read(api, path)).headers["etag"]}
+        answers = [api.call("PATCH", path, json={"category": name}, headers=seen) for name in asked]
+        statuses = [answer.status_code for answer in await asyncio.gather(*answers)]
+        assert sorted(statuses) == [200, 412]
+        assert (await read(api, path)).json()["category"] == asked[statuses.index(200)]
 
 
 async def test_compression_can_be_switched_off(api: Api) -> None:

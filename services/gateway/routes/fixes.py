@@ -126,8 +126,13 @@ async def correct_fix(
     if_match: IfMatch = None,
 ) -> Fix:
     """A correction of the category, kept beside the prediction."""
+    revision = None
     if if_match is not None:
-        check_if_match(request, await find_fix(runtime, fix_id))
-    correction = Correction(command_id=new_id(), fix_id=fix_id, category=data.category, principal=caller(request).name)
+        # Before the fix, so that whatever changes from here on is another revision, if not another tag already.
+        seen = await runtime.queries.revision(fix_id)
+        revision = seen if check_if_match(request, await find_fix(runtime, fix_id)) else None
+    correction = Correction(
+        command_id=new_id(), fix_id=fix_id, category=data.category, principal=caller(request).name, revision=revision
+    )
     await runtime.command(CORRECT, correction, UUID)
     return await find_fix(runtime, fix_id)
