@@ -27,19 +27,28 @@ Cursor = Annotated[
 FieldNames = Annotated[str | None, QueryParameter(max_length=500, description="Comma-separated; `id` is always there.")]
 
 
-def encode_cursor(after: msgspec.Struct) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(after)).rstrip(b"=").decode()
+def encode_cursor(path: str, place: msgspec.Struct) -> str:
+    """`path` is that of the list."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((path, place))).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str | None, kind: type[K] = Keyset) -> K | None:  # type: ignore[assignment]
-    """Raises `ApiError` 400 for anything that was not handed out as a cursor."""
+def decode_cursor(path: str, cursor: str | None, kind: type[K] = Keyset) -> K | None:  # type: ignore[assignment]
+    """Raises `ApiError` 400 for anything that was not handed out as a cursor of this list."""
     if cursor is None:
         return None
     try:
         padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=kind)
+        of, place = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=tuple[str, kind])  # type: ignore[valid-type]
     except (ValueError, msgspec.MsgspecError):
-        raise invalid("cursor", "not a cursor of this list; start again without one") from None
+        of = None
+    if of != path:
+        raise invalid("cursor", "not a cursor of this list; start again without one")
+    return place
+
+
+def after(request: Request[Any, Any, Any], cursor: str | None) -> Keyset | None:
+    """Where the page before ended; None for the first."""
+    return decode_cursor(request.url.path, cursor)
 
 
 def chosen(items: Sequence[Any], names: str | None, cls: type) -> list[Any]:
@@ -68,5 +77,5 @@ def next_page(request: Request[Any, Any, Any], cursor: str | None) -> dict[str, 
 
 
 def page(request: Request[Any, Any, Any], listing: Listing[T], names: str | None, cls: type[T]) -> Response[Page[Any]]:
-    cursor = None if listing.after is None else encode_cursor(listing.after)
+    cursor = None if listing.after is None else encode_cursor(request.url.path, listing.after)
     return continued(request, chosen(listing.items, names, cls), cursor)

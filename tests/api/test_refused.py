@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+from services.gateway.page_queries import Keyset
 from services.gateway.paging import encode_cursor
 from tests.diffs import diff, fix
 from tests.world import Api, World
@@ -167,8 +168,18 @@ class Foreign(msgspec.Struct):
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"])
 async def test_a_cursor_that_nobody_handed_out_is_refused(api: Api, at: str) -> None:
-    answer = await api.get(f"/v1/fixes?cursor={encode_cursor(Foreign(at))}")
+    answer = await api.get(f"/v1/fixes?cursor={encode_cursor('/v1/fixes', Foreign(at))}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/learnings", "/v1/learnings/held", "/v1/collaborations", "/v1/patterns", "/v1/stats/agents"]
+)
+async def test_a_cursor_of_another_list_is_refused(api: Api, path: str) -> None:
+    cursor = encode_cursor("/v1/fixes", Keyset(datetime.now(UTC), uuid4()))
+    assert (await api.get(f"/v1/fixes?cursor={cursor}")).status_code == 200
+    answer = await api.get(f"{path}?cursor={cursor}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor"), answer.text
 
 
 OUTCOMES_REFUSED = {

@@ -16,7 +16,7 @@ from services.gateway.filters import Filter, IdempotencyKey, IfMatch, Words, sea
 from services.gateway.guards import caller, requires
 from services.gateway.knowledge_bodies import CollaborationBody, CollaborationPatch, JoinBody, SolutionBody, VoteBody
 from services.gateway.knowledge_views import Collaboration, Solution
-from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
+from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, after, page
 from services.gateway.problems import invalid, not_found
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_agent, command_id
@@ -88,7 +88,7 @@ async def list_collaborations(
         "q": search(q),
     }  # fmt: skip
     served.COLLABORATIONS.check(wanted)
-    found = await runtime.knowledge.collaborations(wanted, decode_cursor(cursor), limit)
+    found = await runtime.knowledge.collaborations(wanted, after(request, cursor), limit)
     return page(request, found, fields, Collaboration)
 
 

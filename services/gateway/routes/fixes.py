@@ -15,7 +15,7 @@ from services.gateway.conditional import check_if_match
 from services.gateway.filters import Filter, IdempotencyKey, IfMatch, InstantText, Words, instant, search
 from services.gateway.guards import caller, requires
 from services.gateway.intake import MARKER, finished, preferences
-from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
+from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, after, page
 from services.gateway.problems import ApiError, invalid, not_found
 from services.gateway.runtime import Runtime
 from services.gateway.views import Accepted, Fix, Page
@@ -92,7 +92,7 @@ async def list_fixes(
         if repository is None:
             raise invalid("external_id", "is a name within a repository: send repository too")
         wanted["id"] = named_fix_id(repository, str(external_id))
-    listing = await runtime.queries.fixes(wanted, decode_cursor(cursor), limit)
+    listing = await runtime.queries.fixes(wanted, after(request, cursor), limit)
     return page(request, listing, fields, Fix)
 
 

@@ -14,7 +14,7 @@ from services.gateway.guards import caller, requires
 from services.gateway.handbook import handbook
 from services.gateway.knowledge_bodies import LearningBody, LearningPatch
 from services.gateway.knowledge_views import HeldLearning, Learning, LearningVersion
-from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
+from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, after, page
 from services.gateway.problems import not_found
 from services.gateway.runtime import Runtime
 from services.gateway.submission import check_agent, command_id
@@ -73,7 +73,7 @@ async def list_learnings(
         "q": search(q),
     }  # fmt: skip
     served.LEARNINGS.check(wanted)
-    return page(request, await runtime.knowledge.learnings(wanted, decode_cursor(cursor), limit), fields, Learning)
+    return page(request, await runtime.knowledge.learnings(wanted, after(request, cursor), limit), fields, Learning)
 
 
 @get("/v1/learnings/handbook", media_type="text/markdown", guards=[requires("read")])
@@ -92,7 +92,7 @@ async def list_held(
     fields: FieldNames = None,
 ) -> Response[Page[HeldLearning]]:
     """What screening holds back, with its text, for an operator to release or delete. The newest first."""
-    return page(request, await runtime.knowledge.held(decode_cursor(cursor), limit), fields, HeldLearning)
+    return page(request, await runtime.knowledge.held(after(request, cursor), limit), fields, HeldLearning)
 
 
 @get("/v1/learnings/{learning_id:uuid}", guards=[requires("read")])

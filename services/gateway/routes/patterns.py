@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 from services.gateway.bodies import AnalyzeBody
 from services.gateway.guards import requires
 from services.gateway.knowledge_views import Pattern, PatternRelated
-from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, decode_cursor, page
+from services.gateway.paging import DEFAULT_LIMIT, Cursor, FieldNames, Limit, after, page
 from services.gateway.problems import not_found
 from services.gateway.runtime import Runtime
 from services.gateway.views import Page
@@ -35,7 +35,7 @@ async def list_patterns(
     fields: FieldNames = None,
 ) -> Response[Page[Pattern]]:
     """Kinds of change that recur, and how they fared. The newest first."""
-    return page(request, await runtime.knowledge.patterns(decode_cursor(cursor), limit), fields, Pattern)
+    return page(request, await runtime.knowledge.patterns(after(request, cursor), limit), fields, Pattern)
 
 
 @get("/v1/patterns/{pattern_id:uuid}", guards=[requires("read")])

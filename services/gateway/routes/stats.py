@@ -37,10 +37,10 @@ async def get_agent_stats(
     cursor: AgentCursor = None,
 ) -> Response[AgentStatsPage]:
     """How each agent's fixes fared, beside what was predicted for them; by name."""
-    after = decode_cursor(cursor, After)
+    after = decode_cursor(request.url.path, cursor, After)
     found = await runtime.stats.agents(agent_id, None if after is None else after.agent_id, min_settled, limit)
     last = found.next_cursor
-    following = None if last is None else encode_cursor(After(last))
+    following = None if last is None else encode_cursor(request.url.path, After(last))
     return Response(msgspec.structs.replace(found, next_cursor=following), headers=next_page(request, following))
 
 
