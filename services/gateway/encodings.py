@@ -13,7 +13,10 @@ MIN_BYTES = 1024
 # No browser's list is longer; what is cut off is a coding that nobody has.
 MAX_HEADER = 256
 
-COMPRESSIBLE = (b"application/json", b"application/problem+json", b"text/", b"application/javascript", b"image/svg")
+COMPRESSIBLE = (
+    b"application/json", b"application/problem+json", b"application/vnd.oai.openapi+json",
+    b"application/vnd.aai.asyncapi+json", b"text/", b"application/javascript", b"image/svg",
+)  # fmt: skip
 
 _zstd = zstandard.ZstdCompressor(level=6)
 

@@ -75,6 +75,13 @@ async def test_of_two_who_correct_what_they_saw_at_the_same_time_one_is_refused(
         assert (await read(api, path)).json()["category"] == asked[statuses.index(200)]
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json", "/docs"])
+async def test_the_descriptions_are_compressed(api: Api, path: str) -> None:
+    answer = await read(api, path, accept_encoding="gzip")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert int(answer.headers["content-length"]) < len(answer.content) / 4
+
+
 async def test_compression_can_be_switched_off(api: Api) -> None:
     await api.post("/v1/learnings", LEARNING)
     assert (await read(api, "/v1/learnings", accept_encoding="br")).headers["content-encoding"] == "br"
