@@ -40,6 +40,8 @@ update control.api_keys k set expires_at = least(k.expires_at, now() + $5::inter
 where k.id = old.id returning k.id
 """
 OVERLAP_HOURS = 24
+# A hundred years; what is to last longer has no end at all.
+MOST_DAYS = 36_500
 
 
 async def create_key(
@@ -91,6 +93,15 @@ async def announce(nats_url: str | None) -> None:
     await connection.drain()
 
 
+class Name(click.ParamType[str]):
+    """A text that is neither empty nor white space alone."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return value if value.strip() else self.fail("it is empty", param, ctx)
+
+
 @click.group()
 @click.option("--database-url", envvar="PRECEDENT_DATABASE_URL", help="Postgres, as the role control_rw or the owner.")
 @click.option("--nats-url", envvar="PRECEDENT_NATS_URL", help="So that every gateway hears of the change at once.")
@@ -104,10 +115,17 @@ def keys(context: click.Context, database_url: str | None, nats_url: str | None)
 
 
 @keys.command()
-@click.option("--principal", required=True, help="Whom the key belongs to.")
+@click.option("--principal", type=Name(), required=True, help="Whom the key belongs to.")
 @click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="Repeatable.")
-@click.option("--agent", "agents", multiple=True, default=("*",), help="Glob of agent ids it may act for. Repeatable.")
-@click.option("--days", type=click.IntRange(min=1), help="Expires after so many days.")
+@click.option(
+    "--agent",
+    "agents",
+    type=Name(),
+    multiple=True,
+    default=("*",),
+    help="Glob of agent ids it may act for. Repeatable.",
+)
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Expires after so many days; without it never.")
 @click.pass_obj
 def create(urls: tuple[str, str | None], principal: str, scopes: Any, agents: Any, days: int | None) -> None:
     """Print a new key, once."""
@@ -155,7 +173,7 @@ def revoke(urls: tuple[str, str | None], prefix: str) -> None:
 
 @keys.command()
 @click.argument("prefix")
-@click.option("--overlap-hours", type=click.FloatRange(min=0), default=OVERLAP_HOURS, show_default=True)
+@click.option("--overlap-hours", type=click.FloatRange(0, 24 * MOST_DAYS), default=OVERLAP_HOURS, show_default=True)
 @click.pass_obj
 def rotate(urls: tuple[str, str | None], prefix: str, overlap_hours: float) -> None:
     """Print a new key with the same rights; the one with this PREFIX stays valid for the overlap, and no longer."""

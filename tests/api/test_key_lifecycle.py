@@ -154,3 +154,22 @@ async def test_a_change_of_keys_is_heard_at_once(api: Api) -> None:
     await api.world.nats.publish("keys.changed.v1", b"{}")
     await api.world.nats.flush()
     await refused(api, seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create", "--principal", "", "--scope", "read"),
+        ("create", "--principal", " ", "--scope", "read"),
+        ("create", "--principal", "ci", "--scope", "read", "--agent", ""),
+        ("create", "--principal", "ci", "--scope", "read", "--days", "99999999"),
+        ("rotate", "00000000", "--overlap-hours", "1e300"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_in_words_and_makes_no_key(
+    world: World, arguments: tuple[str, ...]
+) -> None:
+    operator = Operator(world, announces=False)
+    before = await operator.keys("list")
+    assert "Invalid value for '--" in await operator.keys(*arguments, fails=True)
+    assert await operator.keys("list") == before
