@@ -11,19 +11,29 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import QueryParameter
 from litestar.typing import FieldDefinition
 
 from services.gateway.problems import ApiError, body_error, invalid
+from services.gateway.submission import MAX_BODY_BYTES
 
 JSON = "application/json"
 # Who asks beside it, such as a probe or a browser, may add what it likes.
 API = "/v1/"
+TOO_LARGE = f"a body has at most {MAX_BODY_BYTES} bytes: split it, or send a change's features in place of its diff"
 
 
 class JsonRequest(Request[Any, Any, Any]):
+    async def body(self) -> bytes:
+        """Raises `ApiError` 413."""
+        try:
+            return await super().body()
+        except RequestEntityTooLarge as error:
+            raise ApiError(413, "too_large", TOO_LARGE, field="body") from error
+
     async def json(self) -> Any:
-        """The body, straight as what the route takes. Raises `ApiError` 415 and 400."""
+        """The body, straight as what the route takes. Raises `ApiError` 415, 413 and 400."""
         if media_type(self.headers.get("content-type", JSON)) != JSON:
             raise ApiError(415, "unsupported_media_type", f"the body is read as {JSON}; say so in Content-Type")
         return decoded(self.route_handler.parsed_fn_signature.parameters["data"].annotation, await self.body())

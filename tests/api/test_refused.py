@@ -9,6 +9,7 @@ import pytest
 
 from services.gateway.page_queries import Keyset
 from services.gateway.paging import encode_cursor
+from services.gateway.submission import MAX_BODY_BYTES
 from tests.diffs import diff, fix
 from tests.world import Api, World
 
@@ -106,9 +107,12 @@ async def test_a_header_is_named_as_it_is_sent(api: Api, name: str, method: str)
     assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (400, [name]), answer.text
 
 
-async def test_a_body_over_the_limit_is_413(api: Api) -> None:
-    answer = await api.post("/v1/fixes", fix(title="x" * (5 << 20)))
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "large"}])
+@pytest.mark.parametrize("path", ["/v1/fixes", "/v1/confidence", "/v1/learnings"])
+async def test_a_body_over_the_limit_is_413_and_told_the_limit(api: Api, path: str, headers: dict[str, str]) -> None:
+    answer = await api.post(path, fix(title="x" * (5 << 20)), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert f"at most {MAX_BODY_BYTES} bytes" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
