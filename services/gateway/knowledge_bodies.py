@@ -9,8 +9,10 @@ from msgspec import UNSET, Meta, UnsetType
 from services.gateway.bodies import NO_NUL, AgentId, Domains, Instant
 from shared.contracts.commands import CollaborationChanges, CollaborationType, LearningChanges
 
-Headline = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=300)]
-Text = Annotated[str, Meta(pattern=NO_NUL, min_length=1, max_length=20_000)]
+# No NUL, and something to be seen.
+SHOWN = r"^\s*[^\s\u0000][^\u0000]*$"
+Headline = Annotated[str, Meta(pattern=SHOWN, min_length=1, max_length=300)]
+Text = Annotated[str, Meta(pattern=SHOWN, min_length=1, max_length=20_000)]
 Kind = Literal["bug-fix", "performance", "security", "refactor"]
 Share = Annotated[float, Meta(ge=0, le=1)]
 # Of principals: nobody could fill a larger one, for a collaboration has at most 64 members.

@@ -158,6 +158,28 @@ async def test_thresholds_of_everybody_are_set_by_no_slip(api: Api, query: str) 
     assert (await api.get("/v1/thresholds")).json() == before
 
 
+LESSON = {"agent_id": "claude", "title": "t", "body": "b"}
+CASE = {"agent_id": "claude", "title": "t", "collaboration_type": "review"}
+
+
+@pytest.mark.parametrize("white", ["   ", "\n\t", "\u2003", " " * 20_000 + "\0"])
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "/v1/learnings", LESSON, "title"),
+        ("POST", "/v1/learnings", LESSON, "body"),
+        ("PATCH", f"/v1/learnings/{UUID(int=0)}", {}, "body"),
+        ("POST", "/v1/collaborations", CASE, "title"),
+        ("POST", f"/v1/collaborations/{UUID(int=0)}/solutions", LESSON, "body"),
+    ],
+)
+async def test_a_text_of_white_space_alone_is_refused(
+    api: Api, white: str, method: str, path: str, body: dict[str, str], field: str
+) -> None:
+    answer = await api.call(method, path, json=body | {field: white})
+    assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (400, [field]), answer.text
+
+
 async def test_an_unknown_fix_is_404(api: Api) -> None:
     answer = await api.get(f"/v1/fixes/{uuid4()}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
