@@ -98,7 +98,9 @@ async def refused(api: Api) -> None:
 
 async def unreadable(api: Api) -> None:
     for operation in promising("invalid_diff"):
-        await ask(api, operation, json=operation.body | {"diff": "no diff"})
+        body, wrong = operation.body, {"diff": "no diff"}
+        many = {name: [item | wrong for item in body[name]] for name in body.keys() & {"items"}}
+        await ask(api, operation, json=many or body | wrong)
 
 
 async def strangers(api: Api) -> None:
