@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
+from shared.listening import VARIABLE
+
 S = TypeVar("S", bound="Settings")
 
 POOLERS = ("none", "transaction", "transaction-prepared")
@@ -42,6 +44,7 @@ class Settings:
     redis_url: str = env("PRECEDENT_REDIS_URL")
     port: int = env("PRECEDENT_PORT", 8080)
     host: str = env("PRECEDENT_HOST", "127.0.0.1")
+    listen_fd: int = env(VARIABLE, -1)
     log_level: str = env("PRECEDENT_LOG_LEVEL", "INFO")
     log_format: str = env("PRECEDENT_LOG_FORMAT", "json")
     otlp_endpoint: str = env("PRECEDENT_OTLP_ENDPOINT", "")

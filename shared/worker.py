@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 import signal
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from shared.bus import Bus
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.ending import end
+from shared.listening import BACKLOG, given_or_opened
 from shared.logs import set_up_logs
 from shared.otlp_metrics import export_metrics
 from shared.pull import Pull
@@ -181,12 +183,15 @@ def run(
     server: type[uvicorn.Server] = uvicorn.Server,
     http: type[asyncio.Protocol] | Literal["auto"] = "auto",
 ) -> None:
-    """Serves `app` until SIGTERM or SIGINT."""
+    """Serves `app` until SIGTERM or SIGINT. First of all it has its port: nobody is ready whom nobody reaches."""
+    try:
+        reached_at = given_or_opened(settings.listen_fd, settings.host, settings.port)
+    except OSError as error:
+        sys.exit(f"{service}: cannot listen on {settings.host}:{settings.port} ({error.strerror})")
     allow_many_connections()
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
+        backlog=BACKLOG,
         http=http,
         loop="uvloop" if os.name == "posix" else "asyncio",
         log_config=None,
@@ -204,7 +209,7 @@ def run(
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     # With a handler in reach uvicorn would put together a line for each request, for nobody.
     logging.getLogger("uvicorn.access").propagate = False
-    server(config).run()
+    server(config).run(sockets=[reached_at])
 
 
 def rarely_collect() -> None:

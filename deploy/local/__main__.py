@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Mapping
 
-from deploy.local.environment import check_free, entrance, home_path
+from deploy.local.environment import entrance, home_path, opened
 from deploy.local.errors import PlatformError
 from deploy.local.home import Home
 from deploy.local.layout import Layout, plan
@@ -21,7 +21,7 @@ async def run(environ: Mapping[str, str], fleet: Fleet) -> int:
     """The exit code. Raises `PlatformError`, or `OSError` when the home cannot be written."""
     place = entrance(environ)
     home = Home.open(home_path(environ))
-    check_free(place)
+    opened(place).close()
     layout = plan(environ, home, place, fleet)
     say = log_lines([NAME, *layout.names], environ)
     try:

@@ -1,11 +1,13 @@
 """What a person may say through the environment, checked before anything is started."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import PlatformError
-from deploy.local.home import LOOPBACK, port_problem
+from deploy.local.home import LOOPBACK
+from shared.listening import listen
 
 NEAR = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - how one who listens everywhere is reached from here
 MOST_REPLICAS = 16
@@ -31,12 +33,15 @@ def entrance(environ: Mapping[str, str]) -> Entrance:
     return Entrance(environ.get("PRECEDENT_HOST") or LOOPBACK, _number(environ, "PRECEDENT_PORT", 8080, 65_535))
 
 
-def check_free(place: Entrance) -> None:
-    if problem := port_problem(place.host, place.port):
+def opened(place: Entrance, otherwise: str = "") -> socket.socket:
+    """A socket that listens there; raises `PlatformError` where somebody else does, with what helps `otherwise`."""
+    try:
+        return listen(place.host, place.port)
+    except OSError as e:
         raise PlatformError(
-            f"cannot listen on {place.host}:{place.port} ({problem.lower()}): stop what is using the port, "
-            f"or choose another one with PRECEDENT_PORT={place.port + 1} make run"
-        )
+            f"cannot listen on {place.host}:{place.port} ({(e.strerror or '').lower()}): stop what is using the port, "
+            f"or {otherwise or f'choose another one with PRECEDENT_PORT={place.port + 1} make run'}"
+        ) from e
 
 
 def home_path(environ: Mapping[str, str]) -> Path:

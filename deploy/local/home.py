@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from random import SystemRandom
 from typing import Any
 
 from deploy.local.errors import PlatformError
+from shared.listening import listen
 
 LOOPBACK = "127.0.0.1"
 # Below the kernel's range for outgoing connections, so that none of those sits on a port while its server restarts.
@@ -89,13 +89,10 @@ def write_private(path: Path, text: str) -> None:
 
 def port_problem(host: str, port: int) -> str | None:
     """Why nobody could listen there; None when it is free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind((host, port))
-        except OSError as e:
-            return e.strerror or str(e)
+    try:
+        listen(host, port).close()
+    except OSError as e:
+        return e.strerror
     return None
 
 

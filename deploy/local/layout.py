@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deploy.local.environment import Entrance, replicas
+from deploy.local.environment import Entrance, opened, replicas
 from deploy.local.home import LOOPBACK, Home, write_private
 from deploy.local.postgres import postgres
 from deploy.local.process import Proc
@@ -57,10 +58,11 @@ def plan(environ: Mapping[str, str], home: Home, entrance: Entrance, fleet: Flee
     shared = {"PRECEDENT_LOG_FORMAT": "console", **environ, **urls, "PRECEDENT_HOME": str(home.path)}
     databases = {role: as_role(urls["PRECEDENT_DATABASE_URL"], role, passwords[role]) for role in ROLES}
 
-    def proc(service: Service, name: str, at: Entrance) -> Proc:
+    def proc(service: Service, name: str, at: Entrance, otherwise: str = "") -> Proc:
         env = {"PRECEDENT_DATABASE_URL": databases[service.role], "PRECEDENT_HOST": at.host}
         env |= {"PRECEDENT_PORT": str(at.port), **service.env}
-        return Proc(name=name, argv=service.argv, env=shared | env, cwd=CHECKOUT, ready=http_ready(at.near, at.port))
+        ready, listens = http_ready(at.near, at.port), partial(opened, at, otherwise)
+        return Proc(name=name, argv=service.argv, env=shared | env, cwd=CHECKOUT, ready=ready, listens=listens)
 
     places = {name: Entrance(LOOPBACK, ports[name]) for name in workers}
     return Layout(
@@ -68,7 +70,7 @@ def plan(environ: Mapping[str, str], home: Home, entrance: Entrance, fleet: Flee
         stages=[
             [server.proc for server in servers.values()],
             [_prepare(fleet, shared, passwords)],
-            [proc(service, name, places[name]) for name, service in workers.items()],
+            [proc(service, name, places[name], "start once more") for name, service in workers.items()],
             [proc(fleet.gateway, fleet.gateway.name, entrance)],
         ],
         data=[home.path, *(s.data for s in servers.values() if s.data and not s.data.is_relative_to(home.path))],

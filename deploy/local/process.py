@@ -10,10 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 from deploy.local.errors import PlatformError
 from deploy.local.log_lines import Say
+from shared.listening import VARIABLE
 
 PR_SET_PDEATHSIG = 1
 PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # Linux alone
@@ -34,6 +36,7 @@ class Proc:
     cwd: Path = Path("/")
     once: bool = False  # ends by itself, and has to end well before the next stage starts
     ready: Callable[[], Awaitable[bool]] | None = None
+    listens: Callable[[], socket] | None = None  # opened here and inherited: who answers there is it, and nobody else
     ready_seconds: float = 60.0
     stop: signal.Signals = signal.SIGTERM
     death: signal.Signals = signal.SIGKILL  # what it gets from the kernel when the supervisor is gone
@@ -90,20 +93,21 @@ class Child:
         return time.monotonic() - self._started
 
     async def spawn(self) -> None:
-        """Raises `PlatformError` when there is nothing to run."""
+        """Raises `PlatformError` when there is nothing to run, or its port is somebody else's."""
         p, self._started, self._exit_code = self.proc, time.monotonic(), NOTHING_TO_RUN
+        sockets = {VARIABLE: p.listens()} if p.listens else {}
         # A pipe of our own: with asyncio's, wait() would also wait for whoever else holds its other end.
         out, into = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *p.argv,
-                env=p.env,
+                env={**p.env, **{name: str(s.fileno()) for name, s in sockets.items()}},
                 cwd=p.cwd,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=into,
                 stderr=into,
                 process_group=0,  # so that Ctrl-C reaches the supervisor alone
-                pass_fds=(self._keep_fd,),
+                pass_fds=(self._keep_fd, *(s.fileno() for s in sockets.values())),
                 preexec_fn=die_with_parent(p.death, os.getpid()),
                 **p.as_user,
             )
@@ -112,6 +116,8 @@ class Child:
             raise PlatformError(f"{p.name} cannot be started: {p.argv[0]}: {e.strerror}") from e
         finally:
             os.close(into)
+            for s in sockets.values():
+                s.close()
         self._pump = asyncio.create_task(self._pass_through(out))
 
     async def _pass_through(self, fd: int) -> None:

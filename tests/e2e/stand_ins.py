@@ -5,11 +5,13 @@
 
 import json
 import os
+import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from deploy.local.__main__ import main
 from deploy.local.services import Fleet, Service
+from shared.listening import VARIABLE
 
 SERVE = (sys.executable, __file__, "serve")
 FLEET = Fleet(
@@ -38,5 +40,7 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         sys.stdout.write("serving\n")
         sys.stdout.flush()
-        ThreadingHTTPServer(("127.0.0.1", int(os.environ["PRECEDENT_PORT"])), Answers).serve_forever()
+        server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PRECEDENT_PORT"])), Answers, bind_and_activate=False)
+        server.socket = socket.socket(fileno=int(os.environ[VARIABLE]))
+        server.serve_forever()
     sys.exit(main(FLEET))

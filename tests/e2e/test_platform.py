@@ -8,15 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from tests.e2e.stand_ins import Answers
 from tests.servers import free_port, reachable_directory
 
 STAND_INS = Path(__file__).with_name("stand_ins.py")
@@ -248,6 +251,20 @@ def test_a_taken_port_is_refused_before_anything_is_started(start: Start) -> Non
         f"or choose another one with PRECEDENT_PORT={port + 1} make run\n"
     )
     assert not (platform.home / "postgres").exists()
+
+
+def test_a_port_taken_while_everything_starts_is_refused_in_the_same_words_whoever_answers_there(start: Start) -> None:
+    platform = start()
+    until((platform.home / "ports.json").exists, "past the first look at the port")
+    with ThreadingHTTPServer(("127.0.0.1", platform.port), Answers) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        assert platform.process.wait(SECONDS) == 1
+        other.shutdown()
+    assert not platform.says("is ready")
+    assert platform.log().splitlines()[-1] == (
+        f"precedent: cannot listen on 127.0.0.1:{platform.port} (address already in use): stop what is using the port, "
+        f"or choose another one with PRECEDENT_PORT={platform.port + 1} make run"
+    )
 
 
 def test_a_second_platform_never_shares_a_home(start: Start) -> None:
