@@ -34,6 +34,8 @@ NOISE = re.compile(
     r"|^LOG:  database system (was shut|is (ready|shut))"
     r"|^FATAL:  the database system is (starting up|not yet accepting)|^DETAIL:  Consistent recovery"  # to our probe
 )
+# What a plain `kill` asks for: it takes no new client, and waits for those that it has, which never leave.
+SMART_SHUTDOWN = re.compile(r"received smart shutdown request")
 
 
 def postgres(directory: Path, port: int, password: str, settings: Mapping[str, str] | None = None) -> Server:
@@ -59,6 +61,8 @@ def postgres(directory: Path, port: int, password: str, settings: Mapping[str, s
             death=signal.SIGINT,
             as_user=user,
             hide=NOISE,
+            stuck=SMART_SHUTDOWN,
+            relapses=False,
         ),
         url=f"postgresql://{USER}:{password}@{LOOPBACK}:{port}/{DATABASE}",
         data=base,

@@ -46,6 +46,7 @@ class Proc:
     hide: re.Pattern[str] | None = None  # lines that tell a reader nothing
     stuck: re.Pattern[str] | None = None  # a line after which only a new start helps, once it is `curable`
     curable: Callable[[], bool] = lambda: True
+    relapses: bool = True  # it may be stuck again soon, and has to have settled lest this be a death of a row
 
 
 def die_with_parent(sig: int, parent: int) -> Callable[[], None]:
@@ -145,8 +146,9 @@ class Child:
             self._cure = asyncio.create_task(self._end_once_curable())
 
     async def _end_once_curable(self) -> None:
-        """Whoever keeps it running starts it again. Not before it has settled, so that this is no death of a row."""
-        while self.age < SETTLED_SECONDS or not self.proc.curable():  # noqa: ASYNC110 - a disk tells nobody
+        """Whoever keeps it running starts it again."""
+        settled = SETTLED_SECONDS if self.proc.relapses else 0.0
+        while self.age < settled or not self.proc.curable():  # noqa: ASYNC110 - a disk tells nobody
             await asyncio.sleep(CURABLE_SECONDS)
         if self._process and self.alive:
             self._process.send_signal(self.proc.stop)

@@ -200,6 +200,17 @@ def test_what_is_killed_is_started_again_and_that_is_said(start: Start) -> None:
     assert platform.ends(signal.SIGTERM) == 0
 
 
+async def test_a_postgres_that_was_asked_to_end_does_not_wait_for_clients_who_stay(start: Start) -> None:
+    platform = start().ready()
+    connection = await asyncpg.connect(platform.facts()["database_url"])
+    os.kill(platform.pids()["postgres"], signal.SIGTERM)
+    platform.wait_for("postgres is back after")
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await connection.fetchval("select 1")
+    await (await asyncpg.connect(platform.facts()["database_url"])).close()
+    assert platform.ends(signal.SIGTERM) == 0
+
+
 def test_a_service_that_keeps_dying_stops_everything_with_its_exit_code(start: Start) -> None:
     platform = start().ready()
     pids = platform.pids()
