@@ -59,6 +59,7 @@ def postgres(directory: Path, port: int, password: str, settings: Mapping[str, s
             ready=_has_database(port, password, base),
             stop=signal.SIGINT,  # fast shutdown: SIGTERM would wait for every client to leave
             death=signal.SIGINT,
+            force=signal.SIGQUIT,  # killed, it would leave its shared memory to the machine
             as_user=user,
             hide=NOISE,
             stuck=SMART_SHUTDOWN,

@@ -23,6 +23,7 @@ LINE_BYTES = 1 << 20
 NOTHING_TO_RUN = 127  # as a shell says it
 TAIL_SECONDS = 1.0  # for the last lines of a process that has ended
 SETTLED_SECONDS = 60.0  # having lived that long, a death is no longer one of a row
+FORCED_SECONDS = 2.0  # for who may tidy up
 CURABLE_SECONDS = 1.0  # between two looks
 
 
@@ -40,7 +41,8 @@ class Proc:
     ready_seconds: float = 60.0
     stop: signal.Signals = signal.SIGTERM
     death: signal.Signals = signal.SIGKILL  # what it gets from the kernel when the supervisor is gone
-    grace: float = 20.0  # from `stop` to SIGKILL
+    grace: float = 20.0  # from `stop` to `force`
+    force: signal.Signals = signal.SIGKILL  # for who is not waited for; what does not end by it at once is killed
     quick_deaths: int = 5  # that many in a row, and everything stops
     as_user: Mapping[str, Any] = field(default_factory=dict)  # user, group, extra_groups, as subprocess takes them
     hide: re.Pattern[str] | None = None  # lines that tell a reader nothing
@@ -77,6 +79,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._pump: asyncio.Task[None] | None = None
         self._cure: asyncio.Task[None] | None = None
+        self._killing: asyncio.TimerHandle | None = None
         self._started = 0.0
         self._exit_code = 0
 
@@ -158,9 +161,10 @@ class Child:
         if self._process and self._pump:
             code = await self._process.wait()
             self.kill()
-            if self._cure:
-                self._cure.cancel()
-                self._cure = None
+            for later in (self._cure, self._killing):
+                if later:
+                    later.cancel()
+            self._cure = self._killing = None
             await asyncio.wait({self._pump}, timeout=TAIL_SECONDS)
             self._pump.cancel()
             self._exit_code = code if code >= 0 else 128 - code
@@ -177,8 +181,16 @@ class Child:
             await asyncio.wait_for(process.wait(), self.proc.grace)
         except TimeoutError:
             self._say(self.proc.name, f"did not stop within {self.proc.grace:g} s and is killed")
-            self.kill()
+            self.force()
         await self.wait()
+
+    def force(self) -> None:
+        """Waits no longer; but what only itself can tidy up, it may."""
+        if self.proc.force == signal.SIGKILL:
+            self.kill()
+        elif self._process and self.alive:
+            self._process.send_signal(self.proc.force)
+            self._killing = asyncio.get_running_loop().call_later(FORCED_SECONDS, self.kill)
 
     def kill(self) -> None:
         """The whole process group, at once."""

@@ -108,7 +108,7 @@ class Supervisor:
         elif now - self._asked_at > ONE_WISH_SECONDS:
             self._forced = 128 + s
             for child in (c for stage in self._stages for c in stage):
-                child.kill()
+                child.force()
 
 
 async def _together(starts: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import signal
 import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,6 +41,8 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         sys.stdout.write("serving\n")
         sys.stdout.flush()
+        if os.environ.get("PRECEDENT_DEAF"):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PRECEDENT_PORT"])), Answers, bind_and_activate=False)
         server.socket = socket.socket(fileno=int(os.environ[VARIABLE]))
         server.serve_forever()

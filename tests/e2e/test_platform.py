@@ -19,6 +19,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from deploy.local.supervisor import ONE_WISH_SECONDS
 from tests.e2e.stand_ins import Answers
 from tests.servers import free_port, reachable_directory
 
@@ -130,6 +131,27 @@ async def test_everything_is_up_each_service_as_its_own_role_and_a_signal_leaves
     assert platform.ends(signal.SIGTERM) == 0
     assert not [name for name, pid in pids.items() if alive(pid)]
     assert not (platform.home / "platform.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is seen in /proc")
+def test_whoever_does_not_wait_for_the_end_leaves_no_shared_memory(start: Start) -> None:
+    platform = start(PRECEDENT_DEAF="1").ready()
+    postgres = platform.pids()["postgres"]
+    maps = Path(f"/proc/{postgres}/maps").read_text()
+    files = [Path(name) for name in re.findall(r"/dev/shm/PostgreSQL\.\d+", maps)]
+    assert files
+    assert postgres in makers_of_shared_memory()
+    platform.process.send_signal(signal.SIGTERM)
+    platform.wait_for("SIGTERM: stopping")
+    time.sleep(ONE_WISH_SECONDS + 0.1)
+    assert platform.ends(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert postgres not in makers_of_shared_memory()
+    assert not [file for file in files if file.exists()]
+
+
+def makers_of_shared_memory() -> set[int]:
+    """System V's, by process id."""
+    return {int(line.split()[4]) for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
 
 
 def test_servers_use_no_standard_port_and_ask_for_a_password(start: Start) -> None:

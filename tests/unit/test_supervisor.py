@@ -164,6 +164,15 @@ async def test_a_second_signal_does_not_wait(bench: Bench) -> None:
     assert await bench.run([bench.proc("deaf", deaf, ready=bench.wrote("deaf"), grace=1000)], then=twice) == 130
 
 
+async def test_who_has_something_to_tidy_up_may_do_so_also_when_nobody_waits_any_longer(bench: Bench) -> None:
+    tidy = "trap '' TERM; trap 'echo tidied; exit 0' QUIT; touch up; while :; do sleep 0.02; done"
+    deaf = "trap '' TERM QUIT; touch deaf; while :; do sleep 0.02; done"
+    how = {"grace": 0.2, "force": signal.SIGQUIT}
+    stages = [bench.proc("tidy", tidy, ready=bench.wrote("up"), **how)]
+    assert await bench.run(stages, [bench.proc("deaf", deaf, ready=bench.wrote("deaf"), **how)]) == 0
+    assert bench.said("tidy: tidied")
+
+
 async def test_several_signals_of_one_cause_still_stop_in_order(bench: Bench) -> None:
     async def hang_up() -> None:
         for s in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
