@@ -160,9 +160,11 @@ def subject_of(message: Msg) -> UUID | None:
 
 def dead_letter(service: str, message: Msg, reason: str) -> Envelope:
     headers = {name: value for name, value in (message.headers or {}).items() if name not in HEADERS}
-    cause = headers.get("ce-id") or f"{message.metadata.stream}-{message.metadata.sequence.stream}"
+    place = f"{message.metadata.stream}-{message.metadata.sequence.stream}"
+    cause = headers.get("ce-id") or place
     headers |= {
-        "Nats-Msg-Id": f"{service}-{cause}-{message.metadata.num_delivered}",
+        # A replay is the same event at another place, and may fail in its turn.
+        "Nats-Msg-Id": f"{service}-{place}",
         # A header is one line of ASCII.
         "precedent-reason": " ".join(reason.split())[:500].encode("ascii", "replace").decode(),
         "precedent-subject": message.subject,

@@ -10,6 +10,7 @@ import pytest
 from services.scoring.handlers import Handlers
 from services.scoring.store import Store
 from shared import delivery
+from shared.dead_letters import replay
 from tests.bus import said, say, submitted, unfinished
 from tests.world import World, eventually
 
@@ -127,6 +128,23 @@ async def test_what_nobody_can_read_goes_to_dead_at_once_and_touches_no_other(sc
     assert (await status_of(scoring, named))[0] == "rejected"
     await scored(scoring, *(n.id for n in neighbours))
     await nothing_left(scoring)
+
+
+async def test_what_is_replayed_at_once_and_fails_again_is_dead_again(scoring: World) -> None:
+    js = scoring.nats.jetstream()
+    await js.publish(SUBMITTED, b"{}", headers={"ce-id": str(uuid4())})
+    (letter,) = await dead(scoring)
+    assert await replay(js, letter.metadata.sequence.stream) is not None
+    (again,) = await dead(scoring)
+    assert again.headers["ce-id"] == letter.headers["ce-id"]
+    await nothing_left(scoring)
+
+
+async def test_a_letter_that_is_sent_twice_is_one(scoring: World) -> None:
+    js = scoring.nats.jetstream()
+    await js.publish(SUBMITTED, b"{}")
+    (letter,) = await dead(scoring)
+    assert (await js.publish(letter.subject, letter.data, headers=letter.headers)).duplicate
 
 
 @pytest.mark.parametrize("subject", [None, "no id at all"])
