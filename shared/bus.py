@@ -17,6 +17,7 @@ from nats.js import JetStreamContext
 
 from shared.batches import FEWEST_MESSAGES, batches, publish_batch
 from shared.contracts.envelope import Envelope, Event, seal
+from shared.errors import words_of
 from shared.nats_client import NatsClient
 from shared.settings import Settings
 from shared.telemetry import trace_headers
@@ -253,7 +254,7 @@ class Bus:
 
 async def told(error: Exception) -> None:
     """The library's own way is a stack trace for each try to connect again."""
-    log.warning("NATS: %s", error)
+    log.warning("NATS: %s", words_of(error))
 
 
 async def answered(answer: Answer, message: Msg) -> None:

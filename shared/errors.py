@@ -17,5 +17,10 @@ class CommandRefused(Exception):  # noqa: N818 - an answer, not a failure
         self.problem = problem
 
 
+def words_of(error: BaseException) -> str:
+    """What it says, or where it says nothing what it is, such as `TimeoutError`."""
+    return str(error) or type(error).__name__
+
+
 def refuse(status: int, code: str, detail: str, field: str | None = None) -> NoReturn:
     raise CommandRefused(Problem(status=status, code=code, detail=detail, field=field))

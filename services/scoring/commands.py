@@ -22,7 +22,7 @@ from shared.contracts.commands import (
     Reply,
     ThresholdsSet,
 )
-from shared.errors import PermanentError
+from shared.errors import PermanentError, words_of
 from shared.features.fix_type import normalize_fix_type
 from shared.features.history import Key, Past, history_of
 
@@ -70,7 +70,7 @@ class Commands:
         try:
             stored = await self._recent.pasts(events)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("answering without history: %s", error)
+            log.warning("answering without history: %s", words_of(error))
             return [known_of(None, change.as_of) for change in changes]
         histories = [history_of(event.keys, past) for event, past in zip(events, stored, strict=True)]
         known = [known_of(history, event.as_of) for history, event in zip(histories, events, strict=True)]

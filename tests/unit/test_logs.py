@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
+from shared.bus import told
 from shared.logs import QUIET, set_up_logs
 
 
@@ -93,3 +94,8 @@ def test_to_set_up_twice_says_nothing_twice(out: Callable[[], str]) -> None:
     set_up_logs("scoring", level="INFO", style="json")
     logging.getLogger("x").info("once")
     assert len(lines(out)) == 1
+
+
+async def test_an_error_without_words_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    await told(TimeoutError())
+    assert caplog.messages == ["NATS: TimeoutError"]
