@@ -23,7 +23,7 @@ from shared.batches import HEADERS
 from shared.bus import Bus
 from shared.contracts.envelope import Envelope, Event, unseal
 from shared.database import Database
-from shared.errors import PermanentError
+from shared.errors import PermanentError, words_of
 from shared.ids import derived_id
 from shared.nats_client import delivered_as
 from shared.telemetry import BusMetrics, span
@@ -34,9 +34,22 @@ TRIES = 6
 CRASH_LOOP = 50
 MAX_DELAY_SECONDS = 30.0
 HOLD_SECONDS = 0.5
+SAY_EVERY_SECONDS = 10.0
+# Cut off while the stores answer: an outage that was over before anybody asked, but hardly so many in a row.
+MOST_CUTS = 10
 
 # What no repetition mends. Postgres says DataError of values that it cannot hold, such as NUL in a text.
 PERMANENT = (msgspec.MsgspecError, PermanentError, asyncpg.DataError)
+# What says nothing of the message, only of the connection on which it was worked on.
+CUT_OFF = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    nats.errors.ConnectionClosedError,
+    nats.errors.StaleConnectionError,
+)
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[E, Msg], Awaitable[None]]
@@ -50,6 +63,11 @@ def delay_seconds(delivered: int) -> float:
     return float(min(0.2 * 2**delivered, MAX_DELAY_SECONDS))
 
 
+def cut_off(error: Exception) -> bool:
+    """asyncpg tells of a connection that has gone in the class of what it is asked for in the wrong way, too."""
+    return isinstance(error, CUT_OFF) or (isinstance(error, asyncpg.InterfaceError) and "is closed" in str(error))
+
+
 class Delivery:
     def __init__(self, bus: Bus, database: Database, metrics: BusMetrics, registry: CollectorRegistry) -> None:
         self._bus = bus
@@ -57,6 +75,8 @@ class Delivery:
         self._metrics = metrics
         self._dead_letters = Counter("dead_letters", "Messages given up.", ("service", "subject"), registry=registry)
         self._in_hand: dict[int, Msg] = {}
+        # When it was last said that a subject's messages wait.
+        self._said: dict[str, float] = {}
         self.draining = asyncio.Event()
 
     def of(self, cls: type[E], handle: Handler[E], on_dead: OnDead | None = None) -> Callable[[Msg], Awaitable[None]]:
@@ -108,25 +128,39 @@ class Delivery:
 
     async def _held(self, message: Msg, handle: Handler[E], event: E) -> None:
         """Tries until it succeeds or fails for a reason of its own: an outage of a store is waited out, not counted."""
+        cuts = 0
         while True:
             try:
                 return await handle(event, message)
             except PERMANENT:
                 raise
-            except Exception:
+            except Exception as error:
                 if await self._stores_up():
-                    raise
-            await self._wait_for_stores(message.subject)
+                    cuts += 1
+                    if cuts > MOST_CUTS or not cut_off(error):
+                        raise
+                reason = words_of(error)
+            await self._wait_for_stores(message.subject, reason)
 
     async def _stores_up(self) -> bool:
         return self._bus.connected and await self._database.alive()
 
-    async def _wait_for_stores(self, subject: str) -> None:
-        log.warning("%s waits: Postgres or NATS is away", subject)
-        while not await self._stores_up():
+    async def _wait_for_stores(self, subject: str, reason: str) -> None:
+        """At least once, since they have just failed."""
+        while True:
+            self._say_that_it_waits(subject, reason)
             if self.draining.is_set():
                 raise NackMessage(delay=0)
             await asyncio.sleep(HOLD_SECONDS)
+            if await self._stores_up():
+                return
+
+    def _say_that_it_waits(self, subject: str, reason: str) -> None:
+        """Once for all of its messages, of which many may be in hand, and again every few seconds."""
+        now = time.monotonic()
+        if now - self._said.get(subject, -SAY_EVERY_SECONDS) >= SAY_EVERY_SECONDS:
+            self._said[subject] = now
+            log.warning("%s waits: Postgres or NATS is away (%s)", subject, reason)
 
     async def _bury(self, message: Msg, reason: str, on_dead: OnDead | None) -> None:
         """Copies the message to DEAD and only then lets go of it."""
