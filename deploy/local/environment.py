@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import PlatformError
-from deploy.local.home import LOOPBACK
+from deploy.local.home import HIGHEST_PORT, LOOPBACK
 from shared.listening import listen
 
 NEAR = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - how one who listens everywhere is reached from here
@@ -30,7 +30,7 @@ class Entrance:
 
 
 def entrance(environ: Mapping[str, str]) -> Entrance:
-    return Entrance(environ.get("PRECEDENT_HOST") or LOOPBACK, _number(environ, "PRECEDENT_PORT", 8080, 65_535))
+    return Entrance(environ.get("PRECEDENT_HOST") or LOOPBACK, _number(environ, "PRECEDENT_PORT", 8080, HIGHEST_PORT))
 
 
 def opened(place: Entrance, otherwise: str = "") -> socket.socket:

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
@@ -18,6 +18,7 @@ from shared.listening import listen
 LOOPBACK = "127.0.0.1"
 # Below the kernel's range for outgoing connections, so that none of those sits on a port while its server restarts.
 PORTS = range(20_000, 32_000)
+HIGHEST_PORT = 65_535
 REMAINS_SECONDS = 20.0  # how long the processes of a killed run may take to end
 
 
@@ -46,18 +47,21 @@ class Home:
         path.chmod(0o700)
         return path
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, fits: Callable[[Any], bool], what: str) -> dict[str, Any]:
+        """An object of values that fit. Raises `PlatformError` that says `what` they are where they do not."""
         try:
             content = json.loads((self.path / name).read_text())
+            if not isinstance(content, dict) or not all(map(fits, content.values())):
+                raise ValueError(f"it has to hold {what} by name")
         except FileNotFoundError:
             return {}
         except ValueError as e:
             raise PlatformError(f"{self.path / name} is damaged ({e}): repair it, or remove it") from e
-        return dict(content)
+        return content
 
     def passwords(self, names: Iterable[str]) -> dict[str, str]:
         """By name; generated the first time they are asked for."""
-        kept = self._read("secrets.json")
+        kept = self._read("secrets.json", _is_password, "passwords")
         missing = {name: secrets.token_hex(24) for name in names if name not in kept}
         if missing:
             write_private(self.path / "secrets.json", json.dumps(kept | missing, indent=1))
@@ -65,7 +69,7 @@ class Home:
 
     def ports(self, names: Iterable[str], not_this: int) -> dict[str, int]:
         """By name; chosen once, and again only if somebody else took one meanwhile: clients find a server again."""
-        kept = self._read("ports.json")
+        kept = self._read("ports.json", _is_port, "numbers from 1 to 65535")
         chosen: dict[str, int] = {}
         for name in names:
             taken = {not_this, *chosen.values()}
@@ -73,6 +77,14 @@ class Home:
             chosen[name] = kept[name] if usable else _free_port({*taken, *kept.values()})
         write_private(self.path / "ports.json", json.dumps(kept | chosen, indent=1))
         return chosen
+
+
+def _is_password(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_port(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= HIGHEST_PORT
 
 
 def write_private(path: Path, text: str) -> None:

@@ -57,6 +57,22 @@ def test_a_damaged_file_is_named(home: Home) -> None:
         home.ports(["nats"], not_this=8080)
 
 
+@pytest.mark.parametrize("text", ["null", "[1]", '"x"', "7", '{"nats": "4222"}', '{"nats": 0}', '{"nats": 65536}',
+                                  '{"nats": true}', '{"nats": 4222.0}', '{"nats": null}'])  # fmt: skip
+def test_ports_that_are_none_are_told_with_their_file(home: Home, text: str) -> None:
+    (home.path / "ports.json").write_text(text)
+    sentence = rf"^{home.path}/ports\.json is damaged \(it has to hold numbers from 1 to 65535 by name\): repair it, or"
+    with pytest.raises(PlatformError, match=sentence):
+        home.ports(["nats"], not_this=8080)
+
+
+@pytest.mark.parametrize("text", ["null", "[1]", '"x"', '{"nats": 7}', '{"nats": ""}', '{"nats": {}}'])
+def test_passwords_that_are_none_are_told_with_their_file(home: Home, text: str) -> None:
+    (home.path / "secrets.json").write_text(text)
+    with pytest.raises(PlatformError, match=r"secrets\.json is damaged \(it has to hold passwords by name\)"):
+        home.passwords(["nats"])
+
+
 def test_the_lock_is_held_until_the_last_process_that_inherited_it_has_gone(tmp_path: Path) -> None:
     first = Home.open(tmp_path)
     heir = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(first.lock_fd,))
