@@ -11,7 +11,8 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
 from cli.keys import create_key
-from shared.keys import SCOPES, Scope
+from deploy.local.home import write_private
+from shared.keys import SCOPES, Scope, well_formed
 from shared.migrate import PHASES, ROLES, migrate, set_passwords
 from shared.settings import SettingsError
 from shared.topology import GIB, declare
@@ -62,12 +63,17 @@ async def first_keys(database_url: str, home: Path) -> None:
     """Two principals, so that outcomes can be reported by someone who did not submit the fix."""
     for name, principal, scopes in FIRST_KEYS:
         path = home / name
-        if path.exists():
-            continue
-        text = await create_key(database_url, principal=principal, scopes=scopes, agents=["*"])
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text + "\n")
+        if not holds_key(path):
+            text = await create_key(database_url, principal=principal, scopes=scopes, agents=["*"])
+            write_private(path, text + "\n")
+
+
+def holds_key(path: Path) -> bool:
+    """What a full disk or an editor left there is none, and is worth no more than no file."""
+    try:
+        return well_formed(path.read_text(errors="replace").strip())
+    except FileNotFoundError:
+        return False
 
 
 if __name__ == "__main__":
