@@ -11,7 +11,7 @@ from deploy.local.environment import entrance, home_path, opened
 from deploy.local.errors import PlatformError
 from deploy.local.home import Home
 from deploy.local.layout import Layout, plan
-from deploy.local.log_lines import Say, log_lines
+from deploy.local.log_lines import Say, log_lines, mute_what_is_closed
 from deploy.local.process import die_with_parent
 from deploy.local.services import FLEET, Fleet
 from deploy.local.supervisor import NAME, Supervisor
@@ -48,6 +48,7 @@ class Arrival:
 
 
 def main(fleet: Fleet = FLEET) -> int:
+    mute_what_is_closed()
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     parser.add_argument("--parent", type=int, help="process id of a parent without which to stop, too")
     if parent := parser.parse_args().parent:

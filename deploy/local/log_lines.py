@@ -18,9 +18,16 @@ def wants_colour(environ: Mapping[str, str], out: TextIO) -> bool:
     return bool(environ.get("FORCE_COLOR")) or out.isatty()
 
 
-def log_lines(names: Iterable[str], environ: Mapping[str, str], out: TextIO = sys.stdout) -> Say:
+def mute_what_is_closed() -> None:
+    """Who was started with `>&-` speaks to nobody; and no file of ours gets a number that stands for a stream."""
+    for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def log_lines(names: Iterable[str], environ: Mapping[str, str], out: TextIO | None = None) -> Say:
     """Returns `say(name, text)`. A reader who has gone away (a closed pipe, a hung-up terminal) stops nothing."""
-    names = list(names)
+    names, out = list(names), out or sys.stdout
     width = max(map(len, names))
     colour = dict(zip(names, cycle(COLOURS), strict=False)) if wants_colour(environ, out) else {}
 

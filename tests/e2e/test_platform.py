@@ -47,13 +47,13 @@ def alive(pid: int) -> bool:
 
 
 class Platform:
-    def __init__(self, home: Path, port: int, **env: str) -> None:
+    def __init__(self, home: Path, port: int, run: str = 'exec "$@"', **env: str) -> None:
         self.home = home
         self.output = home.with_name(f"{home.name}.{time.monotonic_ns()}.log")
         self.port = port
         with self.output.open("w") as out:
             self.process = subprocess.Popen(
-                [sys.executable, STAND_INS],
+                ["/bin/sh", "-c", run, "sh", sys.executable, STAND_INS],
                 env={**os.environ, "PRECEDENT_HOME": str(home), "PRECEDENT_PORT": str(port), **env},
                 stdout=out,
                 stderr=out,
@@ -138,7 +138,7 @@ def test_whoever_does_not_wait_for_the_end_leaves_no_shared_memory(start: Start)
     platform = start(PRECEDENT_DEAF="1").ready()
     postgres = platform.pids()["postgres"]
     maps = Path(f"/proc/{postgres}/maps").read_text()
-    files = [Path(name) for name in re.findall(r"/dev/shm/PostgreSQL\.\d+", maps)]
+    files = [Path(name) for name in re.findall(r"/dev/shm/PostgreSQL\.\d+", maps)]  # noqa: S108
     assert files
     assert postgres in makers_of_shared_memory()
     platform.process.send_signal(signal.SIGTERM)
@@ -242,6 +242,14 @@ def test_a_service_that_keeps_dying_stops_everything_with_its_exit_code(start: S
     assert platform.process.wait(SECONDS) == 128 + signal.SIGKILL
     assert platform.says("trainer was killed by SIGKILL, 5 times in a row: everything stops")
     assert not [name for name, pid in pids.items() if alive(pid)]
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_with_its_streams_closed_it_runs_all_the_same(start: Start, closed: str) -> None:
+    platform = start(run=f'exec "$@" {closed}')
+    until((platform.home / "platform.json").exists, "ready")
+    assert all(map(alive, platform.pids().values()))
+    assert platform.ends(signal.SIGTERM) == 0
 
 
 def test_two_scoring_processes_when_asked(start: Start) -> None:
