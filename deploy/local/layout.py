@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.environment import Entrance, opened, replicas
+from deploy.local.errors import PlatformError
 from deploy.local.home import LOOPBACK, Home, write_private
 from deploy.local.postgres import postgres
 from deploy.local.process import Proc
@@ -56,7 +57,10 @@ def plan(environ: Mapping[str, str], home: Home, entrance: Entrance, fleet: Flee
     servers = dict(_servers(environ, home, ports, passwords))
     urls = {variable: environ.get(variable) or servers[variable].url for variable in URL_VARIABLES}
     shared = {"PRECEDENT_LOG_FORMAT": "console", **environ, **urls, "PRECEDENT_HOME": str(home.path)}
-    databases = {role: as_role(urls["PRECEDENT_DATABASE_URL"], role, passwords[role]) for role in ROLES}
+    try:
+        databases = {role: as_role(urls["PRECEDENT_DATABASE_URL"], role, passwords[role]) for role in ROLES}
+    except ValueError as e:
+        raise PlatformError("PRECEDENT_DATABASE_URL: no address stands between its [ and ]") from e
 
     def proc(service: Service, name: str, at: Entrance, otherwise: str = "") -> Proc:
         env = {"PRECEDENT_DATABASE_URL": databases[service.role], "PRECEDENT_HOST": at.host}

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nats
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
 from cli.keys import create_key
 from deploy.local.home import write_private
+from deploy.local.reaching import nats_connection, reaching
 from shared.keys import SCOPES, Scope, well_formed
-from shared.migrate import PHASES, ROLES, migrate, set_passwords
+from shared.migrate import PHASES, ROLES, MigrationError, migrate, set_passwords
 from shared.settings import SettingsError
 from shared.topology import GIB, declare
 
@@ -29,21 +29,27 @@ FIRST_KEYS: tuple[tuple[str, str, tuple[Scope, ...]], ...] = (
 
 async def prepare(environ: Mapping[str, str]) -> None:
     """Safe to repeat: what is there stays."""
-    database_url = environ["PRECEDENT_DATABASE_URL"]
-    applied = await migrate(database_url, phases=phases(environ))
-    print(f"migrations: {len(applied)} applied" if applied else "migrations: nothing to apply", flush=True)
+    database_url, nats_url = environ["PRECEDENT_DATABASE_URL"], environ["PRECEDENT_NATS_URL"]
     passwords = {role: environ[name] for role in ROLES if (name := f"PRECEDENT_PASSWORD_{role.upper()}") in environ}
-    await set_passwords(database_url, passwords)
-    connection = await nats.connect(environ["PRECEDENT_NATS_URL"], max_reconnect_attempts=3)
-    await declare_log(connection.jetstream(), environ.get("PRECEDENT_LOG_GIB", DEFAULT_LOG_GIB))
-    await connection.close()
+    with reaching("PRECEDENT_DATABASE_URL", database_url):
+        applied = await migrate(database_url, phases=phases(environ))
+        await set_passwords(database_url, passwords)
+    print(f"migrations: {len(applied)} applied" if applied else "migrations: nothing to apply", flush=True)
+    with reaching("PRECEDENT_NATS_URL", nats_url):
+        connection = await nats_connection(nats_url)
+        await declare_log(connection.jetstream(), environ.get("PRECEDENT_LOG_GIB") or DEFAULT_LOG_GIB)
+        await connection.close()
     await first_keys(database_url, Path(environ["PRECEDENT_HOME"]))
 
 
 async def declare_log(js: JetStreamContext, log_gib: str) -> None:
     """Raises `SettingsError` when the disk has not the room that the log sets aside."""
     try:
-        await declare(js, int(float(log_gib) * GIB))
+        log_bytes = int(float(log_gib) * GIB)
+    except (ValueError, OverflowError):
+        raise SettingsError(f"PRECEDENT_LOG_GIB is {log_gib!r}, but has to be a number") from None
+    try:
+        await declare(js, log_bytes)
     except APIError as error:
         if error.err_code != NO_ROOM:
             raise
@@ -77,4 +83,7 @@ def holds_key(path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(prepare(os.environ)))
+    try:
+        asyncio.run(prepare(os.environ))
+    except (SettingsError, MigrationError) as error:
+        sys.exit(str(error))

@@ -267,6 +267,48 @@ def test_a_server_named_in_the_environment_is_not_started_here(start: Start) -> 
     assert platform.environment_of("scoring")["PRECEDENT_REDIS_URL"] == url
 
 
+async def test_what_keeps_us_from_a_server_of_ones_own_is_told_in_one_sentence(start: Start, place: Path) -> None:
+    facts = start().ready().facts()
+    database, bus = facts["database_url"], facts["nats_url"]
+    connection = await asyncpg.connect(database)
+    await connection.execute("create role guest login password 'guest'")
+    await connection.close()
+    closed = f"127.0.0.1:{free_port()}"
+    db_at, bus_at = (url.rpartition("@")[2] for url in (database, bus))
+    nowhere = "nowhere.invalid"
+
+    def told(**env: str) -> str:
+        urls = {"PRECEDENT_DATABASE_URL": database, "PRECEDENT_NATS_URL": bus}
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.local.prepare"],
+            env={**os.environ, **urls, "PRECEDENT_HOME": str(place), **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        return done.stderr
+
+    def database_told(url: str) -> str:
+        return told(PRECEDENT_DATABASE_URL=url).removeprefix("PRECEDENT_DATABASE_URL ")
+
+    def nats_told(url: str) -> str:
+        return told(PRECEDENT_NATS_URL=url).removeprefix("PRECEDENT_NATS_URL ")
+
+    db_host = db_at.partition("/")[0]
+    assert re.fullmatch(rf"\({nowhere}\): .* not known\n", database_told(f"postgresql://u:hidden@{nowhere}/x"))
+    assert database_told(f"postgresql://u:hidden@{closed}/x") == f"({closed}): Connection refused\n"
+    assert "password authentication failed" in database_told(f"postgresql://u:hidden@{db_at}")
+    assert database_told(f"postgresql://guest:guest@{db_at}").startswith(f"({db_host}): permission denied")
+    assert nats_told(f"nats://u:hidden@{bus_at}") == f"({bus_at}): nats: 'Authorization Violation'\n"
+    assert nats_told(f"nats://u:hidden@{closed}") == f"({closed}): Connection refused\n"
+    assert nats_told("nonsense").startswith("(nonsense): ")
+    for gib, words in {"9999999": "make room, or lower PRECEDENT_LOG_GIB", "much": "has to be a number"}.items():
+        sentence = told(PRECEDENT_LOG_GIB=gib)
+        assert words in sentence
+        assert len(sentence.splitlines()) == 1
+
+
 REFUSALS: Mapping[str, tuple[dict[str, str], str]] = {
     "a port that is no number": ({"PRECEDENT_PORT": "99999"}, "PRECEDENT_PORT is '99999', but has to be a number"),
     "no replicas": ({"PRECEDENT_SCORING_REPLICAS": "0"}, "PRECEDENT_SCORING_REPLICAS is '0'"),
