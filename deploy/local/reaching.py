@@ -65,13 +65,13 @@ def reason_of(error: Exception) -> str:
 
 async def nats_connection(url: str) -> Client:
     """Raises what went wrong last: the library says only that there is no server."""
-    heard: list[Exception] = []
+    noted: list[Exception] = []
 
-    async def hear(error: Exception) -> None:
-        heard.append(error)
+    async def note(error: Exception) -> None:
+        noted.append(error)
 
     try:
         async with asyncio.timeout(NATS_SECONDS):
-            return await nats.connect(url, max_reconnect_attempts=NATS_TRIES, error_cb=hear)
+            return await nats.connect(url, max_reconnect_attempts=NATS_TRIES, error_cb=note)
     except (nats.errors.NoServersError, TimeoutError) as error:
-        raise (heard or [error])[-1] from error
+        raise (noted or [error])[-1] from error
