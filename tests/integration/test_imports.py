@@ -184,7 +184,8 @@ async def test_an_import_goes_on_after_an_outage_and_nothing_is_twice(
     async def quiet() -> bool:
         return [await unfinished(world, f"{s}_fixes_imported_v1") for s in ("scoring", "patterns")] == [(0, 0)] * 2
 
-    await eventually(quiet, 60)
+    # An acknowledgement that met the outage is missed for half a minute.
+    await eventually(quiet, 120)
     owner = await asyncpg.connect(world.servers.database_url(world.database))
     assert await owner.fetchval(SCORED) == 600
     assert await owner.fetchval("select count(*) from patterns.fix_patterns") == 600

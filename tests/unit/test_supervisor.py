@@ -164,13 +164,15 @@ async def test_a_second_signal_does_not_wait(bench: Bench) -> None:
     assert await bench.run([bench.proc("deaf", deaf, ready=bench.wrote("deaf"), grace=1000)], then=twice) == 130
 
 
-async def test_who_has_something_to_tidy_up_may_do_so_also_when_nobody_waits_any_longer(bench: Bench) -> None:
-    tidy = "trap '' TERM; trap 'echo tidied; exit 0' QUIT; touch up; while :; do sleep 0.02; done"
-    deaf = "trap '' TERM QUIT; touch deaf; while :; do sleep 0.02; done"
-    how = {"grace": 0.2, "force": signal.SIGQUIT}
-    stages = [bench.proc("tidy", tidy, ready=bench.wrote("up"), **how)]
-    assert await bench.run(stages, [bench.proc("deaf", deaf, ready=bench.wrote("deaf"), **how)]) == 0
-    assert bench.said("tidy: tidied")
+@pytest.mark.parametrize(("hears", "seconds"), [("trap 'echo tidied; exit 0' QUIT", SECONDS), ("trap '' QUIT", 0.1)])
+async def test_who_has_something_to_tidy_up_may_do_so_when_nobody_waits_any_longer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, hears: str, seconds: float
+) -> None:
+    monkeypatch.setattr(process, "FORCED_SECONDS", seconds)
+    script = f"trap '' TERM; {hears}; touch up; while :; do sleep 0.02; done"
+    how = {"ready": bench.wrote("up"), "grace": 0.2, "force": signal.SIGQUIT}
+    assert await bench.run([bench.proc("tidy", script, **how)]) == 0
+    assert bench.said("tidy: tidied") == ("tidied" in hears)
 
 
 async def test_several_signals_of_one_cause_still_stop_in_order(bench: Bench) -> None:
