@@ -55,6 +55,8 @@ def die_with_parent(sig: int, parent: int) -> Callable[[], None]:
     """To be called in the child before exec. The kernel watches the forking *thread*: fork from the main one."""
 
     def before_exec() -> None:
+        for ignored in (signal.SIGINT, signal.SIGQUIT):  # by whom a script has started in the background
+            signal.signal(ignored, signal.SIG_DFL)
         if PRCTL and PRCTL(PR_SET_PDEATHSIG, int(sig)) == 0 and os.getppid() != parent:
             os._exit(1)  # the parent was gone before the kernel knew whom to watch
 

@@ -64,7 +64,7 @@ def reason_of(error: Exception) -> str:
 
 
 async def nats_connection(url: str) -> Client:
-    """Raises what went wrong last: the library says only that there is no server."""
+    """Raises what the server said, or else what went wrong last: the library says only that there is no server."""
     noted: list[Exception] = []
 
     async def note(error: Exception) -> None:
@@ -74,4 +74,5 @@ async def nats_connection(url: str) -> Client:
         async with asyncio.timeout(NATS_SECONDS):
             return await nats.connect(url, max_reconnect_attempts=NATS_TRIES, error_cb=note)
     except (nats.errors.NoServersError, TimeoutError) as error:
-        raise (noted or [error])[-1] from error
+        said = [each for each in noted if not isinstance(each, OSError)]
+        raise (said or noted or [error])[-1] from error
