@@ -80,7 +80,7 @@ async def check_query(request: Request[Any, Any, Any]) -> None:
     seen = set()
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name not in known:
-            raise invalid(name, f"no such parameter: {name}; there are {', '.join(known) or 'none'}")
+            raise invalid(name, f"is no parameter here; known are {', '.join(known) or 'none'}")
         if name in seen:
             raise invalid(name, "has one value; send it once")
         if value == "null" and not takes_text(known[name].annotation):
