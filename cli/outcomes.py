@@ -103,29 +103,32 @@ class Outcomes(Generic[P]):
             yield seen.payload, seen.outcome or Outcome(kind="held", observed_at=seen.time + WINDOW)
 
     def _revert(self, named: Reverted, changes: Collection[FileChange], now: datetime, sha: str) -> None:
-        for seen in self._one_by_one(named, changes) or self._all_that_came(named, now, sha):
+        for seen in self._taken_back(named, changes, now, sha):
             seen.fail("reverted", now, sha)
 
-    def _one_by_one(self, named: Reverted, changes: Collection[FileChange]) -> list[_Seen[P]]:
-        """The commits that it names itself. A sha says it for certain, a number more than a title."""
-        if named.shas:
-            found = [seen for sha in named.shas for seen in self._newest(lambda s, sha=sha: s.sha.startswith(sha))]  # type: ignore[misc]
-        else:
-            found = self._numbered(named) or self._titled(named.subject)
-        return [seen for seen in found if self._touches(changes, seen)]
+    def _taken_back(
+        self, named: Reverted, changes: Collection[FileChange], now: datetime, sha: str
+    ) -> Iterable[_Seen[P]]:
+        """A sha says it for certain, and nothing where this branch never had it; a number says more than a title."""
+        by_sha = [self._with_sha(each, changes) for each in named.shas]
+        if any(each is not None for each in by_sha):
+            return [seen for each in by_sha for seen in each or ()]
+        if by_name := self._numbered(named) or self._titled(named.subject):
+            return self._touched(by_name, changes)
+        if named.number is None or self._elsewhere(named):
+            return []
+        return self._among(self._branch.pulled(named.number, sha, now - WINDOW))
 
-    def _all_that_came(self, named: Reverted, now: datetime, sha: str) -> Iterable[_Seen[P]]:
-        """By a merge, a range, or a pull request; a sha that this branch never had is no better than none."""
-        brought = [self._branch.brought(each) for each in named.shas]
-        if any(each is not None for each in brought):
-            shas = {sha for each in brought for sha in each or ()}
-        elif named.shas:
-            return self._numbered(named) or self._titled(named.subject)
-        elif named.number is not None and not self._elsewhere(named):
-            shas = set(self._branch.pulled(named.number, sha, now - WINDOW))
-        else:
-            return ()
-        return [seen for seen in self._pending if seen.sha in shas]
+    def _with_sha(self, named: str, changes: Collection[FileChange]) -> list[_Seen[P]] | None:
+        """The commit itself, or all that came by a merge or in a range; None where this branch never had it."""
+        if found := self._newest(lambda seen: seen.sha.startswith(named)):
+            return self._touched(found, changes)
+        brought = self._branch.brought(named)
+        return None if brought is None else self._among(brought)
+
+    def _among(self, shas: Collection[str]) -> list[_Seen[P]]:
+        known = frozenset(shas)
+        return [seen for seen in self._pending if seen.sha in known]
 
     def _numbered(self, named: Reverted) -> list[_Seen[P]]:
         """Another repository's pull request is the one of this history only if the title says so too."""
@@ -143,16 +146,15 @@ class Outcomes(Generic[P]):
         """Of those by one title the newest that nobody has taken back yet."""
         return self._newest(lambda seen: unnumbered(seen.subject) == subject and not seen.is_reverted)
 
-    def _touches(self, changes: Iterable[FileChange], seen: _Seen[P]) -> bool:
-        """Whoever changes none of its files takes nothing back, whatever a message is made of."""
-        if not seen.added:
-            return True
-        paths, tables = {path for path, _, _ in seen.added}, [table for _, table, _ in seen.added]
-        for change in changes:
-            table = self._adders.get(change.old_path)
-            if paths & {change.path, change.old_path} or any(table is each for each in tables):
-                return True
-        return False
+    def _touched(self, found: Iterable[_Seen[P]], changes: Collection[FileChange]) -> list[_Seen[P]]:
+        """Those of which a file is changed: who changes none takes nothing back, whatever a message is made of."""
+        paths = {path for change in changes for path in (change.path, change.old_path)}
+        tables = {id(self._adders.get(path)) for path in paths}
+
+        def is_touched(seen: _Seen[P]) -> bool:
+            return not seen.added or any(path in paths or id(table) in tables for path, table, _ in seen.added)
+
+        return list(filter(is_touched, found))
 
     def _newest(self, is_it: Callable[[_Seen[P]], bool]) -> list[_Seen[P]]:
         found = next(filter(is_it, reversed(self._pending)), None)

@@ -255,11 +255,28 @@ def test_a_range_takes_back_all_but_where_it_begins(repository: Repository) -> N
     assert [outcome and outcome[0] for outcome in map(found.get, shas)] == ["held", "reverted", "reverted", "held"]
 
 
-def test_whoever_touches_none_of_its_files_takes_nothing_back(repository: Repository) -> None:
+@pytest.mark.parametrize("is_root", [True, False])
+def test_whoever_touches_none_of_its_files_takes_nothing_back(repository: Repository, is_root: bool) -> None:
+    if not is_root:
+        repository.commit(0, "feat: base", base__py=CODE)
     first = repository.commit(0, "feat: area (#1)", a__py=CODE)
     message = f'feat: volume\n\n* Revert "feat: area (#1)"\n\nThis reverts commit {first}.\n\n* Reapply it'
     repository.commit(1, message, b__py=CODE)
     assert repository.outcomes()[first] == ("held", 30, None)
+
+
+def test_one_message_takes_a_merge_and_a_commit_back(repository: Repository) -> None:
+    repository.commit(0, "feat: base", base__py=CODE)
+    repository.git("checkout", "-q", "-b", "area")
+    brought = repository.commit(1, "feat: part", part__py=CODE)
+    repository.git("checkout", "-q", "main")
+    repository.git("merge", "-q", "--no-ff", "-m", "Merge branch 'area'", "area", day=2)
+    merge = repository.git("rev-parse", "HEAD")
+    alone = repository.commit(3, "feat: alone", alone__py=CODE)
+    message = f"Undo both\n\nThis reverts commits {merge} and {alone}."
+    revert = repository.commit(4, message, part__py=None, alone__py=None)
+    found = repository.outcomes()
+    assert found[brought] == found[alone] == ("reverted", 4, revert)
 
 
 def test_a_sha_of_sixty_four_digits_is_one(tmp_path: Path) -> None:
